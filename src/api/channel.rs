@@ -1,0 +1,105 @@
+//! Channels: what viewers see and where the picture comes from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CategoryId, ChannelId, SourceId};
+
+/// A channel as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    pub id: ChannelId,
+    /// Counts edits; a PATCH with an older one is refused (409).
+    pub version: u32,
+    /// The number on the remote control; unique.
+    pub number: u32,
+    pub name: String,
+    pub category: CategoryId,
+    /// Absolute URL or empty.
+    pub logo: String,
+    /// Id of the channel in XMLTV guides (`tvg-id`), or empty.
+    pub guide_id: String,
+    /// Where the picture comes from, best first.
+    pub sources: Vec<ChannelSource>,
+    pub enabled: bool,
+    #[serde(default)]
+    pub radio: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catchup: Option<Catchup>,
+    /// Epoch seconds.
+    pub added_at: i64,
+    /// The playlist that made it; none for a channel made by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<SourceId>,
+    /// Epoch seconds since when its playlist no longer lists it; it is hidden from viewers then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<i64>,
+}
+
+impl Channel {
+    /// Whether viewers may see it at all (their allowed categories aside).
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.enabled && self.retired_at.is_none()
+    }
+}
+
+/// One place a channel's picture can come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSource {
+    /// `http(s)://…`, `acestream://CONTENT_ID`, `acestream:?infohash=HASH` or `testcard:`.
+    pub url: String,
+    /// Request headers for HTTP upstreams, in order (`User-Agent`, `Referer`, …).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+}
+
+/// Catch-up facts of a playlist, kept so that they can be written out again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catchup {
+    /// `default`, `append`, `shift`, `flussonic`, `xc`, …
+    pub mode: String,
+    pub days: u16,
+    #[serde(default)]
+    pub source: String,
+}
+
+/// What a POST carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelDraft {
+    pub name: String,
+    pub sources: Vec<ChannelSource>,
+    /// The next free number when absent.
+    #[serde(default)]
+    pub number: Option<u32>,
+    /// Name of the category, made if there is none of that name; "Uncategorised" when absent.
+    #[serde(default)]
+    pub category: Option<String>,
+    #[serde(default)]
+    pub logo: String,
+    #[serde(default)]
+    pub guide_id: String,
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    #[serde(default)]
+    pub radio: bool,
+}
+
+/// What a PATCH carries: absent fields stay. A field set here is an administrator's edit and survives refreshes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelPatch {
+    /// The version that was read; checked when present.
+    pub version: Option<u32>,
+    pub number: Option<u32>,
+    pub name: Option<String>,
+    /// Name of the category, made if there is none of that name.
+    pub category: Option<String>,
+    pub logo: Option<String>,
+    pub guide_id: Option<String>,
+    pub sources: Option<Vec<ChannelSource>>,
+    pub enabled: Option<bool>,
+    pub radio: Option<bool>,
+}

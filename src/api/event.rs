@@ -1,0 +1,74 @@
+//! `GET /api/events`: one event a line.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    status::Status,
+    stream::{ClientRow, StreamRow},
+};
+
+/// Which list changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Noun {
+    Channels,
+    Categories,
+    Users,
+    Sources,
+    Settings,
+    Guide,
+}
+
+/// What happened to the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    Created,
+    Updated,
+    Deleted,
+    /// Many rows at once (a refresh): fetch the list again.
+    Bulk,
+}
+
+/// One line. Receiving one twice does no harm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// First line of each connection.
+    Hello { rev: u64, boot_id: String },
+    /// A list changed. `row` is the new row (absent for `deleted` and `bulk`), in the noun's own type.
+    Change {
+        rev: u64,
+        noun: Noun,
+        change: Change,
+        #[serde(default)]
+        id: Option<u32>,
+        #[serde(default)]
+        row: Option<serde_json::Value>,
+        actor: String,
+    },
+    /// The live tables as a whole, once a second while anything moves.
+    Tick { status: Status, streams: Vec<StreamRow>, clients: Vec<ClientRow> },
+    /// A log record.
+    Log { record: LogRecord },
+    /// Nothing happened for 15 s.
+    Heartbeat,
+    /// Some events were lost because this reader was slow: fetch everything again.
+    Resync,
+}
+
+/// One log line as kept in the daemon's ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Counts up from 1 at each start.
+    pub seq: u64,
+    /// Epoch milliseconds.
+    pub at_ms: i64,
+    /// `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE`.
+    pub level: String,
+    pub target: String,
+    pub message: String,
+    /// Further fields, in order.
+    #[serde(default)]
+    pub fields: Vec<(String, String)>,
+}

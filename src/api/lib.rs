@@ -1,0 +1,36 @@
+//! The vocabulary that the daemon and its clients share.
+//!
+//! Serde types of the admin API, its paths, and the validation that both sides run. These types *are* the
+//! domain types: the store reads rows into them, the line-up holds them, the terminal shows them.
+//! Must not enter: I/O, clocks, secrets of viewers (only replies that are asked for one carry it).
+//! Invariant: nothing here depends on another crate of this workspace.
+
+pub mod category;
+pub mod channel;
+pub mod error;
+pub mod event;
+pub mod guide;
+pub mod ids;
+pub mod locator;
+pub mod page;
+pub mod paths;
+pub mod settings;
+pub mod source;
+pub mod status;
+pub mod stream;
+pub mod text;
+pub mod user;
+
+pub use category::{Category, CategoryDraft, CategoryPatch};
+pub use channel::{Catchup, Channel, ChannelDraft, ChannelPatch, ChannelSource};
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use event::{Change, Event, LogRecord, Noun};
+pub use guide::{GuideStatus, Programme};
+pub use ids::{CategoryId, ChannelId, ClientId, SourceId, UserId};
+pub use locator::Locator;
+pub use page::{Page, Query};
+pub use settings::{LagPolicy, LimitPolicy, Setting, Settings, SettingsPatch};
+pub use source::{RefreshReport, RefreshState, Source, SourceDraft, SourceKind, SourcePatch};
+pub use status::{Hello, Status};
+pub use stream::{ClientRow, ClientState, StreamRow, StreamState};
+pub use user::{NewUser, OutputFormat, User, UserDraft, UserPatch, UserStatus, UserUrls};

@@ -1,0 +1,105 @@
+//! Playlists and guides that are fetched on a schedule.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::SourceId;
+
+/// A source as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub id: SourceId,
+    /// Counts edits; a PATCH with an older one is refused (409).
+    pub version: u32,
+    /// Unique; made from the host or file name when not given.
+    pub name: String,
+    pub kind: SourceKind,
+    /// `http(s)://…` or an absolute path of a file on the daemon's machine. Credentials are masked in replies to
+    /// lists; the store keeps them.
+    pub url: String,
+    pub enabled: bool,
+    /// Seconds between refreshes; 0: only by hand.
+    pub interval_s: u32,
+    /// Result of the last refresh that ended.
+    #[serde(default)]
+    pub last: Option<RefreshReport>,
+    /// A refresh that is under way. Filled by the daemon.
+    #[serde(default)]
+    pub state: RefreshState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    Playlist,
+    Guide,
+}
+
+impl SourceKind {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Playlist => "playlist",
+            Self::Guide => "guide",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefreshState {
+    #[default]
+    Idle,
+    Queued,
+    Running,
+}
+
+/// What a refresh did. For a guide, `seen` counts programmes and `added` channels that have any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshReport {
+    /// Epoch seconds of its end.
+    pub at: i64,
+    pub ok: bool,
+    /// What went wrong and what to do; none when ok.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The server said that nothing changed (304), or the content is byte-identical.
+    #[serde(default)]
+    pub unchanged: bool,
+    pub seen: u32,
+    pub added: u32,
+    pub changed: u32,
+    pub retired: u32,
+    pub skipped: u32,
+    /// The first reasons for skipping, each with its line; at most 20.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    pub millis: u32,
+}
+
+/// What a POST carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceDraft {
+    pub url: String,
+    /// Guessed from the first bytes of the content when absent.
+    #[serde(default)]
+    pub kind: Option<SourceKind>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub interval_s: Option<u32>,
+    #[serde(default)]
+    pub enabled: Option<bool>,
+}
+
+/// What a PATCH carries: absent fields stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourcePatch {
+    /// The version that was read; checked when present.
+    pub version: Option<u32>,
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub enabled: Option<bool>,
+    pub interval_s: Option<u32>,
+}

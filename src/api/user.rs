@@ -1,0 +1,147 @@
+//! Viewers' accounts. Passwords are never part of [`User`]: they travel only in [`NewUser`] and [`UserUrls`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::UserId;
+
+/// A viewer as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub id: UserId,
+    /// Counts edits; a PATCH with an older one is refused (409).
+    pub version: u32,
+    /// Unique; `[A-Za-z0-9._~-]`, because players paste it unescaped into URLs.
+    pub name: String,
+    pub enabled: bool,
+    /// Epoch seconds; none: never.
+    pub expires_at: Option<i64>,
+    pub trial: bool,
+    /// Simultaneous streams; 0: no limit.
+    pub max_connections: u32,
+    /// Never empty.
+    pub formats: Vec<OutputFormat>,
+    /// Names of the categories this viewer may see; none: all.
+    pub categories: Option<Vec<String>>,
+    pub note: String,
+    /// Epoch seconds.
+    pub created_at: i64,
+    /// Streams at this moment. Filled by the daemon, ignored on input.
+    #[serde(default)]
+    pub active: u32,
+}
+
+impl User {
+    /// The word for the account's state at `now` (epoch seconds).
+    #[must_use]
+    pub fn status(&self, now: i64) -> UserStatus {
+        if !self.enabled {
+            UserStatus::Disabled
+        } else if self.expires_at.is_some_and(|at| at <= now) {
+            UserStatus::Expired
+        } else {
+            UserStatus::Active
+        }
+    }
+}
+
+/// The words that Xtream panels use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserStatus {
+    Active,
+    Expired,
+    Disabled,
+}
+
+impl UserStatus {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Expired => "Expired",
+            Self::Disabled => "Disabled",
+        }
+    }
+}
+
+/// Container formats a viewer may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    Ts,
+}
+
+/// What a POST carries; absent fields take the defaults of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserDraft {
+    pub name: String,
+    /// Generated when absent: 12 characters without look-alikes.
+    #[serde(default)]
+    pub password: Option<String>,
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    #[serde(default)]
+    pub expires_at: Option<i64>,
+    #[serde(default)]
+    pub trial: bool,
+    #[serde(default)]
+    pub max_connections: Option<u32>,
+    #[serde(default)]
+    pub categories: Option<Vec<String>>,
+    #[serde(default)]
+    pub note: String,
+}
+
+/// What a PATCH carries: absent fields stay; `null` clears where clearing has a meaning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserPatch {
+    /// The version that was read; checked when present.
+    pub version: Option<u32>,
+    pub name: Option<String>,
+    pub password: Option<String>,
+    pub enabled: Option<bool>,
+    /// `null`: never expires.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Option<i64>>,
+    pub trial: Option<bool>,
+    pub max_connections: Option<u32>,
+    /// `null`: all categories.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Option<Vec<String>>>,
+    pub note: Option<String>,
+}
+
+/// Tells `null` from absent.
+fn present<'de, D, T>(de: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(de).map(Some)
+}
+
+/// Reply to the POST of a user and to a password reset: the only replies besides [`UserUrls`] that name the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewUser {
+    #[serde(flatten)]
+    pub user: User,
+    pub password: String,
+}
+
+/// Everything a player can be given. `GET /api/users/{id}/urls`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserUrls {
+    pub name: String,
+    pub password: String,
+    /// `http://host:port`, the server field of Xtream players.
+    pub server: String,
+    /// `get.php` with `type=m3u_plus&output=ts`.
+    pub playlist: String,
+    /// `xmltv.php`.
+    pub guide: String,
+    /// `player_api.php`.
+    pub player_api: String,
+    /// A first stream to try, when the viewer sees any channel.
+    pub stream: Option<String>,
+}

@@ -1,0 +1,183 @@
+//! The file's configuration: what needs a restart or a file to be found at all.
+//!
+//! Owns the keys, their defaults and their ranges. Must not enter: settings of the database (`yagi_api::Settings`),
+//! and anything that acts on a key. Invariant: no key stands both here and there.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// All keys. `config/yagid.toml` lists them with the same defaults; a test compares the two.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub paths: Paths,
+    pub log: Log,
+    pub engine: Engine,
+    pub upstream: Upstream,
+    pub stream: Stream,
+    pub import: Import,
+    pub ace: Ace,
+    pub demo: Demo,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where players connect.
+    pub listen: Vec<SocketAddr>,
+    /// Address to put into links instead of the request's own Host, e.g. `https://tv.example.org/iptv`; empty: none.
+    pub public_url: String,
+    /// Networks (CIDR) of reverse proxies whose `Forwarded` and `X-Forwarded-*` are believed. Empty: nobody's.
+    pub trusted_proxies: Vec<String>,
+    /// Connections at once on the public listeners; more wait in the kernel's queue.
+    pub max_connections: u32,
+    /// Seconds a client may take to send a request's head, and to stay silent between requests.
+    pub header_timeout_s: u32,
+    /// Failed logins from one address within a minute after which it is refused for a minute.
+    pub login_tries: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0u16; 8], 8080))],
+            public_url: String::new(),
+            trusted_proxies: Vec::new(),
+            max_connections: 20_000,
+            header_timeout_s: 10,
+            login_tries: 20,
+        }
+    }
+}
+
+/// Empty paths mean: `/var/lib/yagid` and `/run/yagid` for root, the user's XDG state and runtime directories else.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    pub state_dir: PathBuf,
+    /// The admin socket.
+    pub socket: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `info`, or a list such as `info,yagid::upstream=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The AceStream engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    pub url: String,
+    /// Seconds from the request to the first byte of a stream.
+    pub open_timeout_s: u32,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { url: "http://127.0.0.1:6878".to_owned(), open_timeout_s: 45 }
+    }
+}
+
+/// HTTP upstreams and downloads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    pub connect_timeout_s: u32,
+    /// Seconds from the request to the first byte of a stream.
+    pub first_byte_timeout_s: u32,
+    pub user_agent: String,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            connect_timeout_s: 5,
+            first_byte_timeout_s: 15,
+            user_agent: concat!("yagid/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// Pump threads; 0: one for each core, at most 4.
+    pub pumps: u32,
+    /// Size of a running stream's ring, in MiB. It must hold at least one group of pictures.
+    pub ring_mib: u32,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { pumps: 0, ring_mib: 8 }
+    }
+}
+
+/// Caps of every playlist and guide download.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Import {
+    /// Bytes over the wire, in MiB.
+    pub max_download_mib: u32,
+    /// Bytes of a playlist after unpacking, in MiB.
+    pub max_playlist_mib: u32,
+    /// Bytes of a guide after unpacking, in MiB.
+    pub max_guide_mib: u32,
+    /// Entries of a playlist.
+    pub max_entries: u32,
+    /// Seconds for a download and its reading together.
+    pub max_seconds: u32,
+}
+
+impl Default for Import {
+    fn default() -> Self {
+        Self {
+            max_download_mib: 256,
+            max_playlist_mib: 64,
+            max_guide_mib: 1024,
+            max_entries: 200_000,
+            max_seconds: 300,
+        }
+    }
+}
+
+/// `/ace/getstream` and `/ace/status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ace {
+    /// Networks (CIDR) that need no viewer's credentials, e.g. `127.0.0.0/8`.
+    pub open_networks: Vec<String>,
+}
+
+/// The first start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Demo {
+    /// Make the test-card channel and a first viewer when the database is new.
+    pub enabled: bool,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}

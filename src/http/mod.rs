@@ -1,0 +1,10 @@
+//! Toolbox over hyper: serve a listener, read a request, write a reply, hand a socket over.
+//!
+//! Must not enter: IPTV words, accounts, routes. Invariant: nothing a remote party sends makes a connection wait without
+//! a bound or a request grow past its limit.
+
+pub mod reply;
+pub mod request;
+
+pub use reply::{Body, Reply};
+pub use request::{Handover, Params, Peer, Request};

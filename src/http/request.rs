@@ -1,0 +1,116 @@
+//! Requests, read whole and bounded before a surface sees them.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method, header};
+use tokio::net::TcpStream;
+
+/// One request. `path` has repeated slashes collapsed and is still percent-encoded; `query` is decoded and holds the
+/// fields of a form body too, with the query string's own fields first.
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub query: Params,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub peer: Peer,
+    pub handover: Handover,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, crate::secret::redact(&self.path))
+    }
+}
+
+impl Request {
+    /// A header's value when it is text.
+    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The User-Agent, cleaned for logs and tables.
+    pub fn agent(&self) -> String {
+        yagi_api::text::clean(self.header(header::USER_AGENT).unwrap_or_default(), 128).into_owned()
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(SocketAddr),
+    /// SO_PEERCRED of a Unix socket.
+    Unix {
+        uid: u32,
+        gid: u32,
+        pid: i32,
+    },
+}
+
+impl Peer {
+    /// The address, with IPv4-mapped IPv6 addresses as IPv4.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(addr) => Some(addr.ip().to_canonical()),
+            Self::Unix { .. } => None,
+        }
+    }
+}
+
+/// Decoded key-value pairs; the first of a repeated key wins.
+#[derive(Clone, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads `application/x-www-form-urlencoded` text. At most 256 pairs are kept.
+    pub fn parse(encoded: &str) -> Self {
+        let mut params = Self::default();
+        params.extend(encoded);
+        params
+    }
+
+    /// Adds pairs behind those that are there.
+    pub fn extend(&mut self, encoded: &str) {
+        let room = 256_usize.saturating_sub(self.0.len());
+        self.0.extend(
+            url::form_urlencoded::parse(encoded.as_bytes()).take(room).map(|(k, v)| (k.into_owned(), v.into_owned())),
+        );
+    }
+
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be passwords.
+        f.debug_list().entries(self.0.iter().map(|(k, _)| k)).finish()
+    }
+}
+
+type Taker = Box<dyn FnOnce(TcpStream) + Send>;
+
+/// Asks the connection task for the socket itself: a handler that answers with [`super::Body::HandedOver`] puts a taker
+/// here, and after the head has been written the connection ends and the taker owns the socket.
+#[derive(Clone, Default)]
+pub struct Handover(Arc<Mutex<Option<Taker>>>);
+
+impl Handover {
+    pub fn to(&self, taker: impl FnOnce(TcpStream) + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(taker));
+    }
+
+    pub(super) fn take(&self) -> Option<Taker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,26 @@
+//! The daemon as a library, so that tests and benches drive the same rooms as `main`.
+//!
+//! Rooms import downwards only (docs/ARCHITECTURE.md has the table, `tests/it/tidy.rs` enforces it):
+//! surfaces (`routes`, `live`, `admin`) → features (`xtream`, `playlist`, `guide`, `auth`) → `library`, `stream` →
+//! `store`, `upstream` → toolbox (`http`, `events`, `seats`, `logs`, `config`, `secret`).
+
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod events;
+pub mod guide;
+pub mod http;
+pub mod library;
+pub mod live;
+pub mod logs;
+pub mod playlist;
+pub mod routes;
+pub mod seats;
+pub mod secret;
+pub mod store;
+pub mod stream;
+pub mod upstream;
+pub mod xtream;
