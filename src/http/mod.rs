@@ -3,8 +3,10 @@
 //! Must not enter: IPTV words, accounts, routes. Invariant: nothing a remote party sends makes a connection wait without
 //! a bound or a request grow past its limit.
 
+pub mod base;
 pub mod reply;
 pub mod request;
 
+pub use base::{Addressing, Base, Network};
 pub use reply::{Body, Reply};
 pub use request::{Handover, Params, Peer, Request};

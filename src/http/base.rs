@@ -1,0 +1,274 @@
+//! The address that links carry, found anew for each request: a remembered one sends half of the players astray.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use hyper::HeaderMap;
+
+/// Scheme, host, port and path prefix of this daemon as one player reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Base {
+    pub scheme: &'static str,
+    /// Without a port; IPv6 in brackets.
+    pub host: String,
+    pub port: u16,
+    /// Empty, or `/iptv` without a final slash.
+    pub prefix: String,
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.port != default_port(self.scheme) {
+            write!(f, ":{}", self.port)?;
+        }
+        f.write_str(&self.prefix)
+    }
+}
+
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
+}
+
+impl FromStr for Base {
+    type Err = &'static str;
+
+    /// Reads `http(s)://host[:port][/prefix]`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = url::Url::parse(text).map_err(|_| "expected http(s)://host[:port][/prefix]")?;
+        let scheme = match url.scheme() {
+            "http" => "http",
+            "https" => "https",
+            _ => return Err("expected http:// or https://"),
+        };
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err("expected no user, query or fragment");
+        }
+        let host = url.host_str().ok_or("expected a host")?.to_owned();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        Ok(Self { scheme, host, port: url.port_or_known_default().unwrap_or(80), prefix })
+    }
+}
+
+/// How a request's address is told: the listener's own facts and whose word is believed.
+#[derive(Clone, Debug, Default)]
+pub struct Addressing {
+    /// Wins over everything when set.
+    pub public: Option<Base>,
+    pub trusted: Vec<Network>,
+}
+
+impl Addressing {
+    /// The base for a request from `peer` that came in on `port`: the configured public address, else what a trusted
+    /// proxy says, else the Host header.
+    pub fn base(&self, headers: &HeaderMap, peer: Option<IpAddr>, local: (IpAddr, u16)) -> Base {
+        if let Some(public) = &self.public {
+            return public.clone();
+        }
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+        let own = |authority: Option<&str>, scheme| {
+            authority.and_then(|a| from_authority(a, scheme)).unwrap_or_else(|| Base {
+                scheme,
+                host: bracketed(local.0),
+                port: local.1,
+                prefix: String::new(),
+            })
+        };
+        if !peer.is_some_and(|ip| self.is_trusted(ip)) {
+            return own(text("host"), "http");
+        }
+        let forwarded = text("forwarded").map(Forwarded::last).unwrap_or_default();
+        let last = |name| text(name).and_then(|v| v.rsplit(',').next()).map(str::trim).filter(|v| !v.is_empty());
+        let proto = forwarded.proto.as_deref().or(last("x-forwarded-proto"));
+        let scheme = if proto.is_some_and(|p| p.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+        let host = forwarded.host.as_deref().or(last("x-forwarded-host")).or(text("host"));
+        let mut base = own(host, scheme);
+        if let Some(port) = last("x-forwarded-port").and_then(|p| p.parse().ok()) {
+            base.port = port;
+        }
+        if let Some(prefix) = last("x-forwarded-prefix").filter(|p| is_prefix(p)) {
+            base.prefix = prefix.trim_end_matches('/').to_owned();
+        }
+        base
+    }
+
+    /// The client's own address: the peer's, or behind trusted proxies the right-most hop that is not one of them.
+    pub fn client_ip(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        if !self.is_trusted(peer) {
+            return peer;
+        }
+        let mut hops: Vec<IpAddr> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .filter_map(|hop| hop.trim().parse::<IpAddr>().ok())
+            .map(|ip| ip.to_canonical())
+            .collect();
+        if hops.is_empty()
+            && let Some(hop) = headers.get("forwarded").and_then(|v| v.to_str().ok()).map(Forwarded::last)
+        {
+            hops.extend(hop.client);
+        }
+        hops.iter().rev().find(|ip| !self.is_trusted(**ip)).copied().unwrap_or(peer)
+    }
+
+    fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|n| n.contains(ip))
+    }
+}
+
+/// The parts of the last element of a `Forwarded` header (RFC 7239): the one that our own proxy wrote.
+#[derive(Default)]
+struct Forwarded {
+    proto: Option<String>,
+    host: Option<String>,
+    client: Option<IpAddr>,
+}
+
+impl Forwarded {
+    fn last(header: &str) -> Self {
+        let mut found = Self::default();
+        for pair in header.rsplit(',').next().unwrap_or_default().split(';') {
+            let Some((key, value)) = pair.trim().split_once('=') else { continue };
+            let value = value.trim_matches('"');
+            match key.to_ascii_lowercase().as_str() {
+                "proto" => found.proto = Some(value.to_owned()),
+                "host" => found.host = Some(value.to_owned()),
+                "for" => {
+                    let host = value.strip_prefix('[').and_then(|v| v.split(']').next()).unwrap_or(value);
+                    found.client = host.parse().ok().or_else(|| host.split(':').next()?.parse().ok());
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn is_prefix(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._~-".contains(&b))
+}
+
+/// `host`, `host:port`, `[v6]:port`; refuses what could break out of a URL or a playlist line.
+fn from_authority(text: &str, scheme: &'static str) -> Option<Base> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (v6, after) = rest.split_once(']')?;
+            v6.parse::<Ipv6Addr>().ok()?;
+            (&text[..v6.len() + 2], after.strip_prefix(':'))
+        }
+        None => text.split_once(':').map_or((text, None), |(h, p)| (h, Some(p))),
+    };
+    let fine = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+    let port = match port {
+        Some(p) => p.parse().ok()?,
+        None => default_port(scheme),
+    };
+    fine.then(|| Base { scheme, host: host.to_owned(), port, prefix: String::new() })
+}
+
+/// An address as it stands in a URL; an unspecified one as loopback.
+pub fn bracketed(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+/// A network in CIDR form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    ip: IpAddr,
+    bits: u8,
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
+        let ip: IpAddr = ip.trim().parse().map_err(|_| "expected an address or a network such as 10.0.0.0/8")?;
+        let most = if ip.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| "expected a number of bits after the slash")?;
+        if bits > most {
+            return Err("the number of bits is at most 32 for IPv4 and 128 for IPv6");
+        }
+        Ok(Self { ip, bits })
+    }
+}
+
+impl Network {
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.ip, ip.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                u32::from(self.bits) == 0 || (u32::from(net) ^ u32::from(ip)) >> (32 - u32::from(self.bits)) == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                u32::from(self.bits) == 0 || (u128::from(net) ^ u128::from(ip)) >> (128 - u32::from(self.bits)) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(k, v)| (hyper::header::HeaderName::from_static(k), hyper::header::HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    const LOCAL: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 8080);
+
+    #[test]
+    fn links_follow_the_host_header_of_each_request() {
+        let a = Addressing::default();
+        let show = |h: &'static str| a.base(&headers(&[("host", h)]), None, LOCAL).to_string();
+        assert_eq!(show("tv.lan:8080"), "http://tv.lan:8080");
+        assert_eq!(show("tv.lan"), "http://tv.lan");
+        assert_eq!(show("[::1]:99"), "http://[::1]:99");
+        assert_eq!(show("evil\"host"), "http://10.0.0.1:8080");
+        assert_eq!(a.base(&HeaderMap::new(), None, LOCAL).to_string(), "http://10.0.0.1:8080");
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let forged = headers(&[
+            ("host", "in:8080"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "out.example"),
+            ("x-forwarded-prefix", "/iptv/"),
+            ("x-forwarded-for", "9.9.9.9, 203.0.113.7"),
+        ]);
+        let peer: IpAddr = "10.1.2.3".parse().unwrap();
+        let nobody = Addressing::default();
+        assert_eq!(nobody.base(&forged, Some(peer), LOCAL).to_string(), "http://in:8080");
+        assert_eq!(nobody.client_ip(&forged, peer), peer);
+        let proxy = Addressing { public: None, trusted: vec!["10.0.0.0/8".parse().unwrap()] };
+        assert_eq!(proxy.base(&forged, Some(peer), LOCAL).to_string(), "https://out.example/iptv");
+        assert_eq!(proxy.client_ip(&forged, peer).to_string(), "203.0.113.7");
+        let rfc = headers(&[("forwarded", "for=1.1.1.1, for=\"[2001:db8::1]:5\";proto=https;host=tv.example:8443")]);
+        assert_eq!(proxy.base(&rfc, Some(peer), LOCAL).to_string(), "https://tv.example:8443");
+        assert_eq!(proxy.client_ip(&rfc, peer).to_string(), "2001:db8::1");
+    }
+
+    #[test]
+    fn networks_contain_what_they_say() {
+        let net: Network = "192.168.0.0/23".parse().unwrap();
+        assert!(net.contains("192.168.1.9".parse().unwrap()) && !net.contains("192.168.2.1".parse().unwrap()));
+        assert!(net.contains("::ffff:192.168.0.1".parse().unwrap()));
+        assert!("10.0.0.0/33".parse::<Network>().is_err() && "x/8".parse::<Network>().is_err());
+        assert!("0.0.0.0/0".parse::<Network>().unwrap().contains(Ipv4Addr::LOCALHOST.into()));
+    }
+}
