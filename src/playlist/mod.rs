@@ -1,1 +1,5 @@
-//! (being built)
+//! Channel lists as M3U: reading those of providers, refreshing the line-up from them, writing those of viewers.
+//!
+//! Must not enter: SQL, logins, `App`. Invariant: foreign text never fails a reader; it is reported.
+
+pub mod write;

@@ -1,0 +1,217 @@
+//! The line-up as one immutable snapshot: what every player's request is answered from.
+//!
+//! Owns [`Catalog`] and [`Viewer`]. Must not enter: SQL, sockets, locks, clocks. Invariant: a snapshot never changes; it is
+//! built whole by the door (`library::Library`) after a commit and swapped in one step, so that two answers made from one
+//! snapshot always agree.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use yagi_api::{Category, CategoryId, Channel, ChannelId, Settings, Source, SourceId, User, UserId, UserStatus};
+
+use crate::secret::Secret;
+
+/// What a server said of a download, to ask for changes only; kept beside the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+    /// Digest of the unpacked content that was applied last.
+    pub digest: Option<Vec<u8>>,
+}
+
+/// A user with the password opened and the allowed categories resolved.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    pub user: User,
+    pub password: Secret,
+    /// Sorted ids of the categories this viewer may see; none: all.
+    pub(super) allowed: Option<Box<[CategoryId]>>,
+}
+
+impl Viewer {
+    /// State of the account at `now` (epoch seconds).
+    pub fn status(&self, now: i64) -> UserStatus {
+        self.user.status(now)
+    }
+
+    /// Whether this viewer may see the category. An allow-list whose categories are all gone allows nothing.
+    pub fn sees(&self, category: CategoryId) -> bool {
+        self.allowed.as_ref().is_none_or(|ids| ids.binary_search(&category).is_ok())
+    }
+}
+
+/// The snapshot. Lists are sorted: channels by number, categories by position, the others by id.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Grows with every committed change, also over restarts.
+    pub rev: u64,
+    channels: Box<[Arc<Channel>]>,
+    /// Whether the channel of the same index puts out its provider's guide id unchanged.
+    owns_guide_id: Box<[bool]>,
+    /// (channel id, index into `channels`), sorted.
+    by_id: Box<[(ChannelId, u32)]>,
+    categories: Box<[Arc<Category>]>,
+    category_index: HashMap<CategoryId, u32>,
+    viewers: BTreeMap<UserId, Arc<Viewer>>,
+    names: HashMap<Box<str>, Arc<Viewer>>,
+    sources: Box<[Arc<Source>]>,
+    validators: HashMap<SourceId, Validators>,
+    settings: Arc<Settings>,
+    set_keys: Arc<BTreeSet<String>>,
+}
+
+/// What a snapshot is built from; channels come sorted by number.
+pub(super) struct Parts {
+    pub rev: u64,
+    pub channels: Box<[Arc<Channel>]>,
+    pub categories: Vec<Category>,
+    pub viewers: BTreeMap<UserId, Arc<Viewer>>,
+    pub sources: Box<[Arc<Source>]>,
+    pub validators: HashMap<SourceId, Validators>,
+    pub settings: Arc<Settings>,
+    pub set_keys: Arc<BTreeSet<String>>,
+}
+
+impl Catalog {
+    pub(super) fn build(parts: Parts) -> Self {
+        let Parts { rev, channels, mut categories, viewers, sources, validators, settings, set_keys } = parts;
+        let mut by_id: Box<[_]> = channels.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect();
+        by_id.sort_unstable();
+        let mut counts: HashMap<CategoryId, u32> = HashMap::new();
+        for channel in channels.iter().filter(|c| c.is_listed()) {
+            *counts.entry(channel.category).or_default() += 1;
+        }
+        categories.sort_by_key(|c| (c.position, c.id));
+        for category in &mut categories {
+            category.channels = counts.get(&category.id).copied().unwrap_or(0);
+        }
+        Self {
+            rev,
+            owns_guide_id: owners(&channels, &by_id),
+            category_index: categories.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect(),
+            categories: categories.into_iter().map(Arc::new).collect(),
+            names: viewers.values().map(|v| (v.user.name.as_str().into(), Arc::clone(v))).collect(),
+            channels,
+            by_id,
+            viewers,
+            sources,
+            validators,
+            settings,
+            set_keys,
+        }
+    }
+
+    /// All channels by number: also disabled and retired ones.
+    pub fn channels(&self) -> &[Arc<Channel>] {
+        &self.channels
+    }
+
+    fn index(&self, id: ChannelId) -> Option<usize> {
+        let at = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.by_id[at].1 as usize)
+    }
+
+    pub fn channel(&self, id: ChannelId) -> Option<&Arc<Channel>> {
+        self.channels.get(self.index(id)?)
+    }
+
+    /// In their order.
+    pub fn categories(&self) -> &[Arc<Category>] {
+        &self.categories
+    }
+
+    pub fn category(&self, id: CategoryId) -> Option<&Arc<Category>> {
+        self.categories.get(*self.category_index.get(&id)? as usize)
+    }
+
+    /// Name of the channel's category.
+    pub fn category_name(&self, channel: &Channel) -> &str {
+        self.category(channel.category).map_or("", |c| c.name.as_str())
+    }
+
+    pub fn viewers(&self) -> impl ExactSizeIterator<Item = &Arc<Viewer>> {
+        self.viewers.values()
+    }
+
+    /// By exact name.
+    pub fn viewer(&self, name: &str) -> Option<&Arc<Viewer>> {
+        self.names.get(name)
+    }
+
+    pub fn viewer_by_id(&self, id: UserId) -> Option<&Arc<Viewer>> {
+        self.viewers.get(&id)
+    }
+
+    /// With their URLs unmasked: see [`super::masked`].
+    pub fn sources(&self) -> &[Arc<Source>] {
+        &self.sources
+    }
+
+    pub fn source(&self, id: SourceId) -> Option<&Arc<Source>> {
+        self.sources.binary_search_by_key(&id, |s| s.id).ok().map(|i| &self.sources[i])
+    }
+
+    /// What the source's server said at the last refresh that was applied.
+    pub fn validators(&self, id: SourceId) -> Validators {
+        self.validators.get(&id).cloned().unwrap_or_default()
+    }
+
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Keys of the settings that the database holds; the others have their defaults.
+    pub fn set_keys(&self) -> &BTreeSet<String> {
+        &self.set_keys
+    }
+
+    /// Channels this viewer may see, by number.
+    pub fn lineup<'a>(&'a self, viewer: &'a Viewer) -> impl Iterator<Item = &'a Arc<Channel>> {
+        self.channels.iter().filter(move |c| self.may_watch(viewer, c))
+    }
+
+    pub fn may_watch(&self, viewer: &Viewer, channel: &Channel) -> bool {
+        channel.is_listed() && viewer.sees(channel.category)
+    }
+
+    /// The one id under which a channel appears as `tvg-id`, `epg_channel_id` and in the guide. Unique, and stable while the
+    /// provider's id and the channel stay: some players show only the last of several channels with one id, and some
+    /// refuse ids of other characters.
+    pub fn output_id<'a>(&self, channel: &'a Channel) -> Cow<'a, str> {
+        let owns = self.index(channel.id).is_some_and(|i| self.owns_guide_id[i]);
+        if owns { Cow::Borrowed(&channel.guide_id) } else { Cow::Owned(own_id(channel.id)) }
+    }
+}
+
+fn own_id(id: ChannelId) -> String {
+    format!("c{id}.yagid")
+}
+
+/// Ids that may be put out as they are: plain characters, and none that could be one of our own.
+fn is_portable(guide_id: &str) -> bool {
+    !guide_id.is_empty()
+        && guide_id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !guide_id.get(guide_id.len().saturating_sub(6)..).is_some_and(|end| end.eq_ignore_ascii_case(".yagid"))
+}
+
+/// Of the channels with one guide id (case ignored) the one with the lowest channel id owns it.
+fn owners(channels: &[Arc<Channel>], by_id: &[(ChannelId, u32)]) -> Box<[bool]> {
+    let mut owns = vec![false; channels.len()].into_boxed_slice();
+    let mut taken = std::collections::HashSet::with_capacity(channels.len());
+    for &(_, index) in by_id {
+        let id = channels[index as usize].guide_id.as_str();
+        if is_portable(id) {
+            let folded = if id.bytes().any(|b| b.is_ascii_uppercase()) {
+                Cow::Owned(id.to_ascii_lowercase())
+            } else {
+                id.into()
+            };
+            owns[index as usize] = taken.insert(folded);
+        }
+    }
+    owns
+}
