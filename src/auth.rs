@@ -1,1 +1,163 @@
-//! (being built)
+//! Login of viewers: name and password against the catalog, under a limit of tries.
+//!
+//! Owns the comparison and the limiter. Must not enter: accounts' state (expired, disabled: the caller's answer differs by
+//! surface), seats, logs of what was typed. Invariants: known and unknown names cost the same work and get the same
+//! answer; whoever has the right password is let in unless its own address is the one that guessed; memory is bounded.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    library::{Catalog, Viewer},
+    secret::Secret,
+};
+
+/// Failures are counted over this time, and a refusal lasts as long.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses, and names, that are remembered; the oldest is forgotten first.
+const TRACKED: usize = 10_000;
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// Wrong name or password; which of the two is not told.
+    Credentials,
+    /// Too many failures; try again later.
+    TooMany { retry_after_s: u32 },
+}
+
+pub struct Auth {
+    tries: u32,
+    /// Compared with when there is no such name.
+    nobody: Secret,
+    salt: RandomState,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Default)]
+struct Failures {
+    addresses: Counts,
+    names: Counts,
+}
+
+impl Auth {
+    /// `tries` failures within a minute are let pass; 0 means 1.
+    pub fn new(tries: u32) -> Self {
+        Self {
+            tries: tries.max(1),
+            nobody: Secret::new("aaaaaaaaaaaa"),
+            salt: RandomState::new(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The viewer with this name and password. `ip` is none for the Unix socket, which is not limited.
+    ///
+    /// An address that failed too often is refused whatever it sends. A name that failed too often, from wherever, is
+    /// refused only with a wrong password: its owner is never locked out by others.
+    pub fn login(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        password: &str,
+        ip: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Arc<Viewer>, Denied> {
+        let address = ip.map(|ip| self.salt.hash_one(network(ip)));
+        let name_key = self.salt.hash_one(Key("name", name));
+        let mut wait = None;
+        if let Some(address) = address {
+            let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(wait) = failures.addresses.refused(address, self.tries, now) {
+                return Err(Denied::TooMany { retry_after_s: wait });
+            }
+            wait = failures.names.refused(name_key, self.tries, now);
+        }
+        let viewer = catalog.viewer(name);
+        let right = viewer.map_or(&self.nobody, |v| &v.password).matches(password);
+        if let (true, Some(viewer)) = (right, viewer) {
+            return Ok(Arc::clone(viewer));
+        }
+        if let (Some(address), Some(ip)) = (address, ip) {
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.names.add(name_key, self.tries, now);
+            if failures.addresses.add(address, self.tries, now) {
+                drop(failures);
+                tracing::warn!(%ip, tries = self.tries, "too many failed logins: the address is refused for a minute");
+            }
+        }
+        Err(wait.map_or(Denied::Credentials, |retry_after_s| Denied::TooMany { retry_after_s }))
+    }
+}
+
+#[derive(Hash)]
+struct Key<'a>(&'static str, &'a str);
+
+/// One line has a whole /64 of IPv6.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        four => four,
+    }
+}
+
+/// Failures by hashed key.
+#[derive(Default)]
+struct Counts(HashMap<u64, Count>);
+
+struct Count {
+    since: Instant,
+    failures: u32,
+    /// Since when it is refused.
+    refused: Option<Instant>,
+}
+
+impl Count {
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.refused.unwrap_or(self.since)) >= WINDOW
+    }
+}
+
+impl Counts {
+    /// Seconds to wait, if it is refused.
+    fn refused(&self, key: u64, tries: u32, now: Instant) -> Option<u32> {
+        let count = self.0.get(&key).filter(|c| c.failures >= tries && !c.is_over(now))?;
+        let left = WINDOW.saturating_sub(now.saturating_duration_since(count.refused?));
+        Some(u32::try_from(left.as_secs()).unwrap_or(60).max(1))
+    }
+
+    /// Counts a failure; true when it was the one too many.
+    fn add(&mut self, key: u64, tries: u32, now: Instant) -> bool {
+        if self.0.len() >= TRACKED && !self.0.contains_key(&key) {
+            self.make_room(now);
+        }
+        let fresh = Count { since: now, failures: 0, refused: None };
+        let count = self.0.entry(key).or_insert(fresh);
+        if count.is_over(now) {
+            *count = Count { since: now, failures: 0, refused: None };
+        }
+        count.failures = count.failures.saturating_add(1);
+        let last = count.failures >= tries && count.refused.is_none();
+        if last {
+            count.refused = Some(now);
+        }
+        last
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        self.0.retain(|_, c| !c.is_over(now));
+        if self.0.len() >= TRACKED
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, c)| c.since).map(|(k, _)| *k)
+        {
+            self.0.remove(&oldest);
+        }
+    }
+}
