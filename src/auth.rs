@@ -161,3 +161,101 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "192.0.2.1";
+    const AWAY: &str = "198.51.100.7";
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn catalog() -> Catalog {
+        Catalog::sample(&[], &[("alice", "right-password")])
+    }
+
+    #[test]
+    fn known_and_unknown_names_get_the_same_answer() {
+        let (auth, catalog, now) = (Auth::new(20), catalog(), Instant::now());
+        for (name, password) in
+            [("alice", "wrong"), ("alice", ""), ("nobody", "aaaaaaaaaaaa"), ("", ""), ("ALICE", "right-password")]
+        {
+            let answer = auth.login(&catalog, name, password, ip(HOME), now);
+            assert_eq!(answer.err(), Some(Denied::Credentials), "{name}");
+        }
+        assert_eq!(auth.login(&catalog, "alice", "right-password", ip(HOME), now).unwrap().user.name, "alice");
+    }
+
+    #[test]
+    fn an_address_that_guesses_is_refused_for_a_minute() {
+        let (auth, catalog, now) = (Auth::new(20), catalog(), Instant::now());
+        let at = |s: u64| now + Duration::from_secs(s);
+        for n in 0..20 {
+            let answer = auth.login(&catalog, &format!("guess{n}"), "x", ip(HOME), at(n));
+            assert_eq!(answer.err(), Some(Denied::Credentials));
+            // Logins that are right are no failures, and change nothing.
+            if n < 19 {
+                assert!(auth.login(&catalog, "alice", "right-password", ip(HOME), at(n)).is_ok());
+            }
+        }
+        let refused = auth.login(&catalog, "alice", "right-password", ip(HOME), at(20)).err();
+        assert_eq!(refused, Some(Denied::TooMany { retry_after_s: 59 }));
+        assert!(auth.login(&catalog, "alice", "right-password", ip("::ffff:192.0.2.1"), at(20)).is_err());
+        assert!(auth.login(&catalog, "alice", "right-password", ip(AWAY), at(20)).is_ok());
+        assert!(auth.login(&catalog, "alice", "right-password", None, at(20)).is_ok());
+        assert!(auth.login(&catalog, "alice", "right-password", ip(HOME), at(79)).is_ok());
+    }
+
+    #[test]
+    fn failures_far_apart_are_forgotten() {
+        let (auth, catalog, now) = (Auth::new(2), catalog(), Instant::now());
+        for n in 0..10 {
+            let answer = auth.login(&catalog, "alice", "x", ip(HOME), now + Duration::from_secs(n * 61));
+            assert_eq!(answer.err(), Some(Denied::Credentials));
+        }
+    }
+
+    #[test]
+    fn a_name_under_attack_stays_open_for_its_owner() {
+        let (auth, catalog, now) = (Auth::new(20), catalog(), Instant::now());
+        for n in 0..200u32 {
+            let _ = auth.login(&catalog, "alice", "x", Some(IpAddr::from((n + (10 << 24)).to_be_bytes())), now);
+        }
+        assert!(matches!(auth.login(&catalog, "alice", "x", ip(AWAY), now), Err(Denied::TooMany { .. })));
+        assert!(auth.login(&catalog, "alice", "right-password", ip(AWAY), now).is_ok());
+        // Names that do not exist are limited alike.
+        for n in 0..200u32 {
+            let _ = auth.login(&catalog, "ghost", "x", Some(IpAddr::from((n + (11 << 24)).to_be_bytes())), now);
+        }
+        assert!(matches!(auth.login(&catalog, "ghost", "x", ip(AWAY), now), Err(Denied::TooMany { .. })));
+    }
+
+    #[test]
+    fn a_line_is_one_network_of_ipv6() {
+        let (auth, catalog, now) = (Auth::new(3), catalog(), Instant::now());
+        for n in 0..3 {
+            let _ = auth.login(&catalog, &format!("n{n}"), "x", ip(&format!("2001:db8:1:2::{n}")), now);
+        }
+        assert!(auth.login(&catalog, "alice", "right-password", ip("2001:db8:1:2:ffff::9"), now).is_err());
+        assert!(auth.login(&catalog, "alice", "right-password", ip("2001:db8:1:3::1"), now).is_ok());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (auth, catalog, now) = (Auth::new(1), catalog(), Instant::now());
+        for n in 0..(TRACKED as u32 + 500) {
+            let address = Some(IpAddr::from((n + (10 << 24)).to_be_bytes()));
+            let _ = auth.login(&catalog, &format!("n{n}"), "x", address, now + Duration::from_millis(u64::from(n)));
+        }
+        let failures = auth.failures.lock().unwrap();
+        assert!(failures.addresses.0.len() <= TRACKED && failures.names.0.len() <= TRACKED);
+        drop(failures);
+        let late = now + Duration::from_secs(11);
+        // The oldest is forgotten first.
+        assert!(auth.login(&catalog, "alice", "right-password", ip("10.0.0.0"), late).is_ok());
+        assert!(auth.login(&catalog, "alice", "right-password", ip("10.0.40.0"), late).is_err());
+    }
+}

@@ -4,36 +4,102 @@
 //! sockets (the download is `upstream::fetch`'s), accounts beyond the viewer whose line-up is written. Invariant: readers
 //! see one whole merged guide or the next one, never a mixture and never a half-read file.
 
+mod build;
 mod decode;
+mod file;
+mod names;
+mod record;
+mod shelf;
 pub mod testcard;
 pub mod time;
 pub mod write;
+mod xmltv;
 
-use std::{io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use yagi_api::{Channel, GuideStatus, Programme};
+use arc_swap::ArcSwap;
+use yagi_api::{Channel, GuideStatus, Programme, SourceId};
 
+use self::{
+    file::{Generation, Walk},
+    shelf::Shelf,
+};
 use crate::library::Catalog;
 
 /// Handle to the merged guide; cheap to clone.
 #[derive(Clone)]
-pub struct Guide;
+pub struct Guide(Arc<Room>);
 
-#[allow(unused_variables)]
+struct Room {
+    dir: PathBuf,
+    shelf: ArcSwap<Shelf>,
+    /// Held while the shelf is rebuilt, so that two refreshes do not lose one another.
+    swap: Mutex<()>,
+    /// The last count of matched and unmatched channels, by (generation, catalog revision).
+    matched: Mutex<Option<((u64, u64), (u32, u32))>>,
+    /// Tells the answers of this process from those of another.
+    salt: u64,
+}
+
 impl Guide {
     /// Opens the generations of an earlier run; damaged ones are dropped with a warning.
     pub fn open(state_dir: &Path) -> io::Result<Guide> {
-        Ok(Guide)
+        let dir = state_dir.join("guide");
+        fs::create_dir_all(&dir)?;
+        build::sweep(&dir)?;
+        let mut generations = Vec::new();
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            let source = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("source-"));
+            let Some(source) = source.and_then(|n| n.strip_suffix(".guide")).and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            match Generation::open(&path) {
+                Ok(generation) if generation.source() == SourceId(source) => generations.push(Arc::new(generation)),
+                Ok(_) => drop_file(&path, "it belongs to another source"),
+                Err(e) if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::UnexpectedEof => {
+                    drop_file(&path, &e.to_string());
+                }
+                Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+            }
+        }
+        let number = u64::from(!generations.is_empty());
+        Ok(Guide(Arc::new(Room {
+            dir,
+            shelf: ArcSwap::from_pointee(Shelf::new(number, generations)),
+            swap: Mutex::default(),
+            matched: Mutex::default(),
+            salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+        })))
     }
 
     /// Counts swaps; 0 before the first guide.
     pub fn generation(&self) -> u64 {
-        0
+        self.0.shelf.load().number
     }
 
     /// For `GET /api/guide`.
     pub fn status(&self, catalog: &Catalog) -> GuideStatus {
-        GuideStatus::default()
+        let shelf = self.0.shelf.load_full();
+        let key = (shelf.number, catalog.rev);
+        let known = *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner);
+        let (matched, unmatched) = match known {
+            Some((at, counts)) if at == key => counts,
+            _ => {
+                let mut counts = (0, 0);
+                for channel in catalog.channels().iter().filter(|c| c.is_listed()) {
+                    let has = testcard::is_testcard(channel) || shelf.find(channel).is_some();
+                    *(if has { &mut counts.0 } else { &mut counts.1 }) += 1;
+                }
+                *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, counts));
+                counts
+            }
+        };
+        GuideStatus { matched, unmatched, ..shelf.status() }
     }
 
     /// The channel's programmes that overlap `from..until`, oldest first, at most `limit`. `now` is for the test card only.
@@ -45,9 +111,64 @@ impl Guide {
         until: i64,
         limit: usize,
     ) -> io::Result<Vec<Programme>> {
-        Ok(Vec::new())
+        self.walk(channel, now, from).take_while(|p| p.as_ref().map_or(true, |p| p.start < until)).take(limit).collect()
+    }
+
+    /// The channel's programmes that stop after `from`, oldest first, read as they are taken. Keeps the generation it began
+    /// with.
+    pub fn walk(&self, channel: &Channel, now: i64, from: i64) -> Programmes {
+        walk(&self.0.shelf.load(), channel, now, from)
     }
 
     /// Drops the generations of sources that the catalog no longer has. Call it when a source is deleted.
-    pub fn retain(&self, catalog: &Catalog) {}
+    pub fn retain(&self, catalog: &Catalog) {
+        let _swap = self.0.swap.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = self.0.shelf.load_full();
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            shelf.generations.iter().cloned().partition(|g| catalog.source(g.source()).is_some());
+        if gone.is_empty() {
+            return;
+        }
+        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, kept)));
+        for generation in gone {
+            let path = build::path(&self.0.dir, generation.facts.source);
+            if let Err(e) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), error = %e, "the guide of a deleted source could not be removed");
+            }
+        }
+    }
+
+    fn of_source(&self, source: SourceId) -> Option<Arc<Generation>> {
+        self.0.shelf.load().generations.iter().find(|g| g.source() == source).cloned()
+    }
+
+    /// Puts a source's new generation in the place of its old one.
+    fn publish(&self, generation: Generation) {
+        let _swap = self.0.swap.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = self.0.shelf.load_full();
+        let mut all: Vec<_> = shelf.generations.iter().filter(|g| g.source() != generation.source()).cloned().collect();
+        all.push(Arc::new(generation));
+        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, all)));
+    }
 }
+
+fn drop_file(path: &Path, reason: &str) {
+    tracing::warn!(path = %path.display(), reason, "a guide's file is dropped; the next refresh makes it anew");
+    if let Err(e) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), error = %e, "the damaged file could not be removed");
+    }
+}
+
+fn walk(shelf: &Shelf, channel: &Channel, now: i64, from: i64) -> Programmes {
+    if testcard::is_testcard(channel) {
+        return Box::new(testcard::programmes(now).filter(move |p| p.stop > from).map(Ok));
+    }
+    match shelf.find(channel).map(|(generation, at)| Walk::new(generation, at, from)) {
+        Some(Ok(walk)) => Box::new(walk),
+        Some(Err(e)) => Box::new(std::iter::once(Err(e))),
+        None => Box::new(std::iter::empty()),
+    }
+}
+
+/// Programmes, oldest first. An error is the last item.
+pub type Programmes = Box<dyn Iterator<Item = io::Result<Programme>> + Send>;

@@ -1,30 +1,226 @@
-//! (being built)
+//! Writes a viewer's line-up as XMLTV, piece by piece.
+//!
+//! Owns the shape of `xmltv.php`: DTD order, escaping, gzip, ETag. Must not enter: HTTP, logins, what programmes there are.
+//! Invariants: whatever the guide holds, the output is well-formed XML 1.0; all channels come before all programmes; one
+//! piece and one programme are in memory, not the guide.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::Write as _,
+    sync::Arc,
+};
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use yagi_api::{Channel, Programme};
 
-use super::Guide;
+use super::{Guide, Programmes, shelf::Shelf, testcard, time, walk};
 use crate::library::{Catalog, Viewer};
 
-/// `xmltv.php` for a viewer, piece by piece. `now` is for the test card.
-#[allow(unused_variables)]
+const PIECE: usize = 32 << 10;
+
+/// `xmltv.php` for a viewer. `now` is for the test card.
 pub fn pieces(
     guide: &Guide,
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
     now: i64,
 ) -> impl Iterator<Item = Bytes> + Send + 'static {
-    std::iter::empty()
+    Writer {
+        shelf: guide.0.shelf.load_full(),
+        catalog,
+        viewer,
+        now,
+        part: Part::Head,
+        next: 0,
+        id: String::new(),
+        open: None,
+        out: Vec::with_capacity(PIECE + 8192),
+    }
 }
 
-/// The same, compressed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Head,
+    Channels,
+    Programmes,
+    End,
+}
+
+struct Writer {
+    shelf: Arc<Shelf>,
+    catalog: Arc<Catalog>,
+    viewer: Arc<Viewer>,
+    now: i64,
+    part: Part,
+    /// Index of the next channel of the catalog.
+    next: usize,
+    /// The channel whose programmes are open.
+    id: String,
+    open: Option<Programmes>,
+    out: Vec<u8>,
+}
+
+impl Writer {
+    fn next_channel(&mut self) -> Option<Arc<Channel>> {
+        let rest = self.catalog.channels().get(self.next..)?;
+        let step = rest.iter().position(|c| self.catalog.may_watch(&self.viewer, c));
+        self.next += step.map_or(rest.len(), |n| n + 1);
+        step.map(|n| Arc::clone(&rest[n]))
+    }
+
+    /// Writes something more; false when all is written.
+    fn step(&mut self) -> bool {
+        match self.part {
+            Part::Head => {
+                self.out.extend_from_slice(
+                    b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE tv SYSTEM \"xmltv.dtd\">\n\
+                      <tv generator-info-name=\"Yagi\">\n",
+                );
+                self.part = Part::Channels;
+            }
+            Part::Channels => match self.next_channel() {
+                Some(c) => channel(&mut self.out, &self.catalog.output_id(&c), &c),
+                None => (self.part, self.next) = (Part::Programmes, 0),
+            },
+            Part::Programmes => self.programmes(),
+            Part::End => return false,
+        }
+        true
+    }
+
+    fn programmes(&mut self) {
+        if let Some(open) = &mut self.open {
+            match open.next() {
+                Some(Ok(p)) => return programme(&mut self.out, &self.id, &p),
+                Some(Err(e)) => tracing::warn!(channel = %self.id, error = %e, "the guide of a channel cannot be read"),
+                None => {}
+            }
+            self.open = None;
+        }
+        match self.next_channel() {
+            Some(c) => {
+                self.id = self.catalog.output_id(&c).into_owned();
+                self.open = Some(walk(&self.shelf, &c, self.now, i64::MIN));
+            }
+            None => {
+                self.out.extend_from_slice(b"</tv>\n");
+                self.part = Part::End;
+            }
+        }
+    }
+}
+
+impl Iterator for Writer {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        while self.out.len() < PIECE && self.step() {}
+        if self.out.is_empty() {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.out, Vec::with_capacity(PIECE + 8192)).into())
+    }
+}
+
+fn channel(out: &mut Vec<u8>, id: &str, channel: &Channel) {
+    out.extend_from_slice(b"<channel id=\"");
+    escape(out, id);
+    out.extend_from_slice(b"\">");
+    element(out, "display-name", "", if channel.name.is_empty() { id } else { &channel.name });
+    icon(out, &channel.logo);
+    out.extend_from_slice(b"</channel>\n");
+}
+
+fn programme(out: &mut Vec<u8>, id: &str, p: &Programme) {
+    out.extend_from_slice(b"<programme start=\"");
+    time::xmltv(out, p.start);
+    out.extend_from_slice(b"\" stop=\"");
+    time::xmltv(out, p.stop);
+    out.extend_from_slice(b"\" channel=\"");
+    escape(out, id);
+    out.extend_from_slice(b"\">");
+    element(out, "title", &p.lang, &p.title);
+    for (name, text) in [("sub-title", &p.subtitle), ("desc", &p.description), ("category", &p.category)] {
+        if !text.is_empty() {
+            element(out, name, &p.lang, text);
+        }
+    }
+    icon(out, &p.icon);
+    out.extend_from_slice(b"</programme>\n");
+}
+
+fn element(out: &mut Vec<u8>, name: &str, lang: &str, text: &str) {
+    let _ = write!(out, "<{name}");
+    if !lang.is_empty() {
+        out.extend_from_slice(b" lang=\"");
+        escape(out, lang);
+        out.push(b'"');
+    }
+    out.push(b'>');
+    escape(out, text);
+    let _ = write!(out, "</{name}>");
+}
+
+fn icon(out: &mut Vec<u8>, url: &str) {
+    if !url.is_empty() {
+        out.extend_from_slice(b"<icon src=\"");
+        escape(out, url);
+        out.extend_from_slice(b"\"/>");
+    }
+}
+
+/// Text for elements and attributes; characters that XML 1.0 has no room for, and those that forge lines, are left out.
+fn escape(out: &mut Vec<u8>, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.extend_from_slice(b"&amp;"),
+            '<' => out.extend_from_slice(b"&lt;"),
+            '>' => out.extend_from_slice(b"&gt;"),
+            '"' => out.extend_from_slice(b"&quot;"),
+            '\'' => out.extend_from_slice(b"&apos;"),
+            c if yagi_api::text::is_foul(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+/// The same, compressed as it goes.
 pub fn gzip(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> impl Iterator<Item = Bytes> + Send + 'static {
-    pieces
+    Gzip { pieces, encoder: Some(GzEncoder::new(Vec::with_capacity(PIECE), Compression::fast())) }
+}
+
+struct Gzip<I> {
+    pieces: I,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        while let Some(encoder) = &mut self.encoder {
+            match self.pieces.next() {
+                Some(piece) => {
+                    // Writing to a Vec cannot fail.
+                    let _ = encoder.write_all(&piece);
+                    if encoder.get_ref().len() >= PIECE / 2 {
+                        return Some(std::mem::take(encoder.get_mut()).into());
+                    }
+                }
+                None => return self.encoder.take()?.finish().ok().map(Bytes::from),
+            }
+        }
+        None
+    }
 }
 
 /// Changes whenever the bytes of [`pieces`] would; strong, with its quotes.
-#[allow(unused_variables)]
 pub fn etag(guide: &Guide, catalog: &Catalog, viewer: &Viewer, now: i64, gzip: bool) -> String {
-    String::new()
+    let mut hash = DefaultHasher::new();
+    (guide.0.salt, guide.generation(), catalog.rev, &viewer.user.categories, gzip).hash(&mut hash);
+    if catalog.lineup(viewer).any(|c| testcard::is_testcard(c)) {
+        testcard::edition(now).hash(&mut hash);
+    }
+    format!("\"{:016x}\"", hash.finish())
 }

@@ -5,6 +5,8 @@
 //! kill -9, in the next process.
 
 mod catalog;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::{path::Path, sync::Arc};
 
