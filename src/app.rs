@@ -1,1 +1,47 @@
-//! (being built)
+//! The handles that surfaces are given.
+//!
+//! Owns nothing but references to the rooms. Must not enter: behaviour. Invariant: only `routes`, `live`, `admin` and
+//! `daemon` name this type.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    auth::Auth,
+    config::Loaded,
+    events::Events,
+    guide::Guide,
+    http::{Addressing, Network},
+    library::Library,
+    logs::Logs,
+    refresh::Refresher,
+    seats::Seats,
+    stream::Streams,
+    upstream::Fetcher,
+};
+
+pub struct App {
+    pub config: Arc<Loaded>,
+    pub library: Library,
+    pub guide: Guide,
+    pub auth: Auth,
+    pub streams: Streams,
+    pub seats: Seats,
+    pub refresher: Refresher,
+    pub fetcher: Fetcher,
+    pub events: Events,
+    pub logs: Logs,
+    pub addressing: Addressing,
+    /// Networks that may ask for AceStream content without an account.
+    pub open_networks: Vec<Network>,
+    /// Differs after each start.
+    pub boot_id: String,
+    pub started: Instant,
+}
+
+/// Epoch seconds.
+pub fn epoch_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}

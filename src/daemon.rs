@@ -1,1 +1,269 @@
-//! (being built)
+//! Wiring: the order in which the rooms start and stop.
+//!
+//! Owns the process's tasks, signals and the words of the first start. Must not enter: decisions of any room. Invariant: every
+//! task that is started here is ended here, in the reverse order, within [`GRACE`].
+
+use std::{
+    fmt::Write as _,
+    io::IsTerminal as _,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
+use yagi_api::{Event, NewUser, Noun};
+
+use crate::{
+    admin,
+    app::App,
+    auth::Auth,
+    config::Loaded,
+    events::Events,
+    guide::Guide,
+    http::{Addressing, serve},
+    library::Library,
+    logs::Logs,
+    refresh::Refresher,
+    routes::{self, Routes},
+    seats::Seats,
+    stream::Streams,
+    upstream::Upstreams,
+};
+
+/// How long streams and engine sessions may take to end.
+const GRACE: Duration = Duration::from_secs(4);
+/// The demo viewer's name.
+const DEMO_USER: &str = "demo";
+
+/// A running daemon.
+pub struct Daemon {
+    pub app: Arc<App>,
+    /// Where players connect; the real ports.
+    pub addresses: Vec<SocketAddr>,
+    /// The viewer that the very first start made.
+    pub first_viewer: Option<NewUser>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    _socket: admin::socket::Held,
+}
+
+impl Daemon {
+    /// Starts everything; when it returns, players and administrators are served.
+    ///
+    /// # Errors
+    /// When the state directory, the database, a listener or the admin socket cannot be had; says what to do.
+    pub async fn start(loaded: Loaded, logs: Logs, events: Events) -> anyhow::Result<Self> {
+        let config = &loaded.config;
+        raise_file_limit();
+        let listeners: Vec<TcpListener> = config.server.listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let (socket, held) = admin::socket::bind(&config.paths.socket)?;
+        let opened = Library::open(&config.paths.state_dir, events.clone())
+            .with_context(|| format!("the database in {}", config.paths.state_dir.display()))?;
+        let library = opened.library;
+        let first_viewer = if opened.fresh && config.demo.enabled {
+            Some(library.create_demo().await.map_err(|e| anyhow!("the test-card channel could not be made: {e}"))?)
+        } else {
+            None
+        };
+        let guide = Guide::open(&config.paths.state_dir).context("the guide's directory")?;
+        let upstreams = Upstreams::new(config);
+        upstreams.own_listeners(addresses.clone());
+        let fetcher = upstreams.fetcher();
+        let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone()).context("the pump threads")?;
+        let (stop, stopping) = watch::channel(false);
+        let refresher = Refresher::start(library.clone(), guide.clone(), fetcher.clone(), &config.import, stopping.clone());
+        let networks = |list: &[String]| list.iter().filter_map(|n| n.parse().ok()).collect();
+        let app = Arc::new(App {
+            addressing: Addressing { public: config.server.public_url.parse().ok(), trusted: networks(&config.server.trusted_proxies) },
+            open_networks: networks(&config.ace.open_networks),
+            auth: Auth::new(config.server.login_tries),
+            seats: Seats::default(),
+            boot_id: boot_id()?,
+            started: Instant::now(),
+            config: Arc::new(loaded),
+            library,
+            guide,
+            streams,
+            refresher,
+            fetcher,
+            events,
+            logs,
+        });
+        let tasks = serve_all(&app, listeners, socket, &stopping);
+        Ok(Self { app, addresses, first_viewer, stop, tasks, _socket: held })
+    }
+
+    /// Ends everything: no new clients, viewers by FIN, engine sessions stopped, the database closed.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stop.send_replace(true);
+        self.app.streams.shutdown(GRACE).await;
+        for task in self.tasks {
+            if tokio::time::timeout(GRACE, task).await.is_err() {
+                tracing::warn!("a task did not end in time");
+            }
+        }
+        self.app.library.close().await;
+    }
+
+    /// What a person needs to know after the start: addresses, and on the very first start the first viewer's links.
+    pub fn welcome(&self) -> String {
+        let mut out = String::new();
+        let address = self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let server = format!("http://{}:{}", crate::http::base::bracketed(address.ip()), address.port());
+        let socket = self.app.config.config.paths.socket.display();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "yagid {} serves players at {server}", env!("CARGO_PKG_VERSION"));
+        if let Some(viewer) = &self.first_viewer {
+            let (name, password) = (&viewer.user.name, &viewer.password);
+            let login = format!("username={name}&password={password}");
+            let _ = writeln!(out, "\n  Playlist   {server}/get.php?{login}&type=m3u_plus&output=ts");
+            let _ = writeln!(out, "  Guide      {server}/xmltv.php?{login}");
+            let _ = writeln!(out, "  Xtream     server {server}   user {name}   password {password}");
+            if let Some(channel) = self.app.library.catalog().channels().first() {
+                let _ = writeln!(out, "  Stream     {server}/live/{name}/{password}/{}.ts", channel.id);
+            }
+            if address.ip().is_unspecified() {
+                let _ = writeln!(out, "\n  From another machine, put this machine's address in place of 127.0.0.1.");
+            }
+        } else {
+            let _ = writeln!(out, "  Links of a viewer:  yagi --socket {socket} url NAME");
+        }
+        let _ = writeln!(out, "  Terminal   yagi --socket {socket}        (from the source tree: cargo run --release -p yagi -- --socket {socket})");
+        out
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT; a second signal ends it at once.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(loaded: Loaded) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
+    let events = Events::default();
+    let logs = Logs::install(&loaded.config.log, events.clone()).context("the log")?;
+    runtime.block_on(async move {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut int = signal(SignalKind::interrupt())?;
+        let mut hup = signal(SignalKind::hangup())?;
+        let daemon = Daemon::start(loaded, logs, events).await?;
+        greet(&daemon);
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hup.recv() => tracing::info!("SIGHUP: settings apply at once by themselves; changes of the file need a restart"),
+            }
+        }
+        tokio::select! {
+            () = daemon.stop() => {}
+            _ = term.recv() => tracing::warn!("a second signal: ending at once"),
+            _ = int.recv() => tracing::warn!("a second signal: ending at once"),
+        }
+        Ok(())
+    })
+}
+
+/// Prints the welcome where a person or a script reads it; a journal keeps no passwords.
+fn greet(daemon: &Daemon) {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stdout().is_terminal();
+    if journal {
+        tracing::info!(addresses = ?daemon.addresses, "serving; links of the first viewer: yagi url {DEMO_USER}");
+    } else {
+        // A closed stdout is no reason to stop.
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), daemon.welcome().as_bytes());
+    }
+}
+
+fn serve_all(
+    app: &Arc<App>,
+    listeners: Vec<TcpListener>,
+    socket: tokio::net::UnixListener,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let config = &app.config.config.server;
+    let public = serve::Limits {
+        connections: config.max_connections as usize,
+        header_timeout: Duration::from_secs(config.header_timeout_s.into()),
+        body_bytes: 64 << 10,
+        body_timeout: Duration::from_secs(10),
+    };
+    let routes = Arc::new(Routes::default());
+    let players: serve::Handler = {
+        let app = app.clone();
+        Arc::new(move |request| {
+            let (app, routes) = (app.clone(), routes.clone());
+            Box::pin(async move { routes::handle(&app, &routes, request).await })
+        })
+    };
+    let admins: serve::Handler = {
+        let app = app.clone();
+        Arc::new(move |request| {
+            let app = app.clone();
+            Box::pin(async move { admin::handle(&app, request).await })
+        })
+    };
+    let private = serve::Limits { connections: 512, body_bytes: 8 << 20, ..public };
+    let mut tasks: Vec<JoinHandle<()>> = listeners
+        .into_iter()
+        .map(|l| tokio::spawn(serve::serve_tcp(l, public, players.clone(), stopping.clone())))
+        .collect();
+    tasks.push(tokio::spawn(serve::serve_unix(socket, private, admins, stopping.clone())));
+    tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
+    tasks
+}
+
+/// Settings apply to running streams as soon as they are committed.
+async fn follow_settings(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    let mut events = app.events.subscribe();
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = async { stopping.wait_for(|s| *s).await.is_ok() } => return,
+        };
+        match event {
+            Ok(event) if !matches!(&*event, Event::Change { noun: Noun::Settings, .. }) => {}
+            // A gap may have held one: applying what is in force twice does no harm.
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                app.streams.configure(app.library.catalog().settings().clone());
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    serve::bind(address).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "port {port} is taken: see by whom with  ss -ltnp 'sport = :{port}'  or choose another with --listen ADDR:PORT or the key server.listen",
+            port = address.port()
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow!("port {} needs a privilege (CAP_NET_BIND_SERVICE); choose one above 1023 with --listen or the key server.listen", address.port())
+        }
+        _ => anyhow!("cannot listen on {address}: {e}; see the key server.listen"),
+    })
+}
+
+/// A viewer is a descriptor: take all that the system allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(error = %e, "the limit of open files could not be raised");
+    }
+}
+
+fn boot_id() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 8];
+    getrandom::fill(&mut bytes).map_err(|e| anyhow!("no randomness: {e}"))?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}

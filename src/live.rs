@@ -1,1 +1,221 @@
-//! (being built)
+//! A viewer's way to a stream: login → seat → open → hand the socket over.
+//!
+//! Owns the order of these steps and the refusals. Must not enter: how a stream runs. Invariant: everything that can fail
+//! fails before the head of the reply, as an ordinary 4xx or 5xx; HEAD answers like GET and opens nothing.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
+
+use hyper::{
+    Method, StatusCode,
+    ext::ReasonPhrase,
+    header::{self, HeaderValue},
+};
+use tokio::sync::Notify;
+use yagi_api::{Channel, Locator, UserStatus};
+
+use crate::{
+    app::App,
+    auth::Denied,
+    http::{
+        Body, Reply, Request,
+        reply::{reply, text},
+    },
+    library::{Catalog, Viewer},
+    seats,
+    stream::{Origin, Wanted},
+};
+
+/// Why a request for a stream, a playlist or a guide is refused before anything is looked up.
+pub enum Refusal {
+    Denied(Denied),
+    Standing(UserStatus),
+}
+
+impl Refusal {
+    pub fn reply(&self) -> Reply {
+        match self {
+            Self::Denied(Denied::Credentials) => text(StatusCode::UNAUTHORIZED, "wrong user name or password"),
+            Self::Denied(Denied::TooMany { retry_after_s }) => too_many(*retry_after_s),
+            Self::Standing(status) => {
+                text(StatusCode::FORBIDDEN, format_args!("this account is {}", status.word().to_ascii_lowercase()))
+            }
+        }
+    }
+}
+
+fn too_many(retry_after_s: u32) -> Reply {
+    let mut reply = text(StatusCode::TOO_MANY_REQUESTS, "too many failed logins from this address; try again later");
+    reply.headers_mut().insert(header::RETRY_AFTER, retry_after_s.into());
+    reply
+}
+
+/// The address a request comes from, behind trusted proxies the client's own.
+pub fn client_ip(app: &App, request: &Request) -> IpAddr {
+    let peer = request.peer.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    app.addressing.client_ip(&request.headers, peer)
+}
+
+/// Login alone; the account may be expired or disabled.
+///
+/// # Errors
+/// Wrong credentials, or too many of them.
+pub fn login(app: &App, catalog: &Catalog, request: &Request, name: &str, password: &str) -> Result<Arc<Viewer>, Denied> {
+    app.auth.login(catalog, name, password, Some(client_ip(app, request)), Instant::now())
+}
+
+/// Login of an account that may watch now.
+///
+/// # Errors
+/// Also when the account is expired or disabled.
+pub fn admit(app: &App, catalog: &Catalog, request: &Request, name: &str, password: &str) -> Result<Arc<Viewer>, Refusal> {
+    let viewer = login(app, catalog, request, name, password).map_err(Refusal::Denied)?;
+    match viewer.status(crate::app::epoch_now()) {
+        UserStatus::Active => Ok(viewer),
+        status => Err(Refusal::Standing(status)),
+    }
+}
+
+/// `/live/{user}/{password}/{id}[.ts]` and its short form.
+pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &str, file: &str) -> Reply {
+    let catalog = app.library.catalog();
+    let viewer = match admit(app, &catalog, request, name, password) {
+        Ok(viewer) => viewer,
+        Err(refusal) => return refusal.reply(),
+    };
+    let (id, extension) = file.split_once('.').map_or((file, "ts"), |(id, ext)| (id, ext));
+    let Some(channel) = id.parse().ok().and_then(|id| catalog.channel(id)).filter(|c| c.is_listed()) else {
+        return text(StatusCode::NOT_FOUND, "there is no channel of this id");
+    };
+    if !catalog.may_watch(&viewer, channel) {
+        return text(StatusCode::FORBIDDEN, "this channel is not in your line-up");
+    }
+    if !extension.eq_ignore_ascii_case("ts") {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts only");
+    }
+    watch(app, request, &catalog, Some(&viewer), wanted(channel)).await
+}
+
+fn wanted(channel: &Channel) -> Wanted {
+    let origins = channel
+        .sources
+        .iter()
+        .filter_map(|s| Some(Origin { locator: Locator::parse(&s.url).ok()?, headers: s.headers.clone() }))
+        .collect();
+    Wanted { name: channel.name.clone(), channel: Some(channel.id), origins }
+}
+
+/// `/ace/getstream?id=|infohash=`: with a viewer's credentials, or from a configured network.
+pub async fn ace(app: &Arc<App>, request: &Request) -> Reply {
+    let catalog = app.library.catalog();
+    let viewer = match ace_viewer(app, &catalog, request) {
+        Ok(viewer) => viewer,
+        Err(reply) => return *reply,
+    };
+    let asked = ["content_id", "id", "infohash"].into_iter().find_map(|k| Some((k, request.query.get(k)?)));
+    let locator = match asked {
+        Some(("infohash", hash)) => Locator::parse(&format!("acestream:?infohash={hash}")),
+        Some((_, id)) => Locator::parse(&format!("acestream://{id}")),
+        None => return text(StatusCode::BAD_REQUEST, "expected ?id= with a content id, or ?infohash=, of 40 hexadecimal digits"),
+    };
+    let locator = match locator {
+        Ok(locator) => locator,
+        Err(why) => return text(StatusCode::BAD_REQUEST, why),
+    };
+    // A channel of the line-up lends its name, and its category's permission.
+    let url = locator.to_string();
+    let mut carriers = catalog.channels().iter().filter(|c| c.sources.iter().any(|s| s.url == url)).peekable();
+    let listed = carriers.peek().is_some();
+    let channel = carriers.find(|c| viewer.as_ref().is_none_or(|v| c.is_listed() && catalog.may_watch(v, c)));
+    let restricted = viewer.as_ref().is_some_and(|v| v.user.categories.is_some());
+    if channel.is_none() && (listed && viewer.is_some() || restricted) {
+        return text(StatusCode::FORBIDDEN, "this content is not in your line-up");
+    }
+    let name = channel.map_or_else(|| url.clone(), |c| c.name.clone());
+    let origins = vec![Origin { locator, headers: Vec::new() }];
+    let wanted = Wanted { name, channel: channel.map(|c| c.id), origins };
+    watch(app, request, &catalog, viewer.as_ref(), wanted).await
+}
+
+/// Who asks at `/ace`: a viewer, or nobody in particular from an open network.
+///
+/// # Errors
+/// The reply that refuses.
+pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Option<Arc<Viewer>>, Box<Reply>> {
+    match (request.query.get("username"), request.query.get("password")) {
+        (Some(name), Some(password)) => {
+            admit(app, catalog, request, name, password).map(Some).map_err(|refusal| Box::new(refusal.reply()))
+        }
+        _ if app.open_networks.iter().any(|n| n.contains(client_ip(app, request))) => Ok(None),
+        _ => Err(Box::new(text(
+            StatusCode::UNAUTHORIZED,
+            "expected ?username=&password= of a viewer, or an address of ace.open_networks",
+        ))),
+    }
+}
+
+/// Seat, stream, hand-over.
+async fn watch(app: &Arc<App>, request: &Request, catalog: &Catalog, viewer: Option<&Arc<Viewer>>, wanted: Wanted) -> Reply {
+    if request.method == Method::HEAD {
+        return media(Body::Empty);
+    }
+    let settings = catalog.settings();
+    let seat = app.seats.take(
+        seats::Request {
+            user: viewer.map(|v| v.user.id),
+            name: viewer.map(|v| v.user.name.clone()).unwrap_or_default(),
+            ip: client_ip(app, request),
+            agent: request.agent(),
+            channel: wanted.channel,
+            channel_name: wanted.name.clone(),
+            limit: viewer.map_or(0, |v| v.user.max_connections),
+            policy: settings.limit_policy,
+        },
+        Instant::now(),
+    );
+    let seat = match seat {
+        Ok(seat) => seat,
+        Err(refused) => {
+            tracing::info!(user = viewer.map_or("", |v| v.user.name.as_str()), ip = %client_ip(app, request), reason = %refused, "client refused");
+            let mut reply = text(StatusCode::FORBIDDEN, &refused);
+            reply.extensions_mut().insert(ReasonPhrase::from_static(b"Connection limit reached"));
+            reply.headers_mut().insert("x-yagi-reason", HeaderValue::from_static("connection-limit"));
+            return reply;
+        }
+    };
+    let ended = Arc::new(Notify::new());
+    seat.wake(ended.clone());
+    let opened = tokio::select! {
+        opened = app.streams.open(&wanted) => opened,
+        () = ended.notified() => return text(StatusCode::SERVICE_UNAVAILABLE, "a newer connection of this account took over"),
+        () = request.presence.gone() => return text(StatusCode::SERVICE_UNAVAILABLE, "the client has gone"),
+    };
+    let ticket = match opened {
+        Ok(ticket) => ticket,
+        Err(e) => {
+            tracing::warn!(channel = wanted.name, error = %e, "no stream");
+            let status = StatusCode::from_u16(e.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            let mut reply = text(status, &e);
+            reply.headers_mut().insert(header::RETRY_AFTER, 5.into());
+            return reply;
+        }
+    };
+    seat.stream.store(ticket.stream_id(), std::sync::atomic::Ordering::Relaxed);
+    request.handover.to(move |socket| {
+        tokio::spawn(ticket.join(socket, seat));
+    });
+    media(Body::HandedOver)
+}
+
+/// The head of every live answer (WIRE: 200, no length, no ranges, never cached or buffered by proxies).
+fn media(body: Body) -> Reply {
+    let mut reply = reply(StatusCode::OK, "video/mp2t", body);
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    reply
+}
+

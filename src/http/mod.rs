@@ -6,7 +6,9 @@
 pub mod base;
 pub mod reply;
 pub mod request;
+pub mod serve;
+mod socket;
 
 pub use base::{Addressing, Base, Network};
 pub use reply::{Body, Reply};
-pub use request::{Handover, Params, Peer, Request};
+pub use request::{Handover, Params, Peer, Presence, Request};

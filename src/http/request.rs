@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, header};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::net::TcpStream;
 
 /// One request. `path` has repeated slashes collapsed and is still percent-encoded; `query` is decoded and holds the
@@ -19,7 +20,11 @@ pub struct Request {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub peer: Peer,
+    /// The address it came in on; none for Unix sockets.
+    pub local: Option<SocketAddr>,
     pub handover: Handover,
+    /// Tells when the client has gone while a handler waits for something.
+    pub presence: Presence,
 }
 
 impl fmt::Debug for Request {
@@ -95,6 +100,26 @@ impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values may be passwords.
         f.debug_list().entries(self.0.iter().map(|(k, _)| k)).finish()
+    }
+}
+
+/// Whether the client is still there.
+#[derive(Clone, Default)]
+pub struct Presence(pub(super) Option<Arc<TcpStream>>);
+
+impl Presence {
+    /// Waits until the client has closed its side. hyper does not look while a handler runs, and a look each quarter of a
+    /// second is cheap, because only requests that wait for an upstream ask for it.
+    pub async fn gone(&self) {
+        let Some(socket) = &self.0 else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            let mut look = [PollFd::new(socket, PollFlags::RDHUP)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if !matches!(rustix::event::poll(&mut look, Some(&now)), Ok(0)) {
+                return;
+            }
+        }
     }
 }
 

@@ -1,32 +1,427 @@
-//! (being built)
-use yagi_api::{ChannelId, StreamRow};
+//! The stream engine: one upstream, any number of viewers, every byte written straight to their sockets.
+//!
+//! Owns the registry of running streams and the [`Ticket`] that admits a viewer to one. Must not enter: accounts, SQL,
+//! routes, JSON. Invariant: a source has at most one stream; a stream ends only when, under the registry's lock, nobody
+//! holds a ticket for it and no join waits in its inbox, so that a viewer either joins a live stream or starts a new one.
+
+mod audience;
+mod index;
+mod intake;
+mod life;
+mod meter;
+mod psi;
+mod pump;
+mod readiness;
+mod ring;
+mod subscriber;
+mod ts;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::TcpStream,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
+use yagi_api::{ChannelId, Locator, Settings, StreamRow};
+
+use crate::{
+    seats::{End, Seat},
+    upstream::{UpstreamError, Upstreams},
+};
+use meter::Meter;
+use pump::Pump;
+
+/// Joins that wait for a pump; more wait in their connection's task.
+const INBOX: usize = 1024;
+/// Content ids whose infohash is remembered.
+const KNOWN_HASHES: usize = 4096;
 
 /// All running streams; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Streams;
+#[derive(Clone)]
+pub struct Streams(Arc<Shared>);
+
+struct Shared {
+    registry: Mutex<Registry>,
+    pumps: Vec<Pump>,
+    upstreams: Upstreams,
+    settings: ArcSwap<Settings>,
+    ring_bytes: usize,
+    next_id: AtomicU64,
+    panics: AtomicU64,
+    /// Bytes sent by streams that have ended.
+    past_out_bytes: AtomicU64,
+    /// Told whenever a stream is gone.
+    gone: Notify,
+}
+
+#[derive(Default)]
+struct Registry {
+    streams: HashMap<Key, Arc<Stream>>,
+    /// AceStream content id → infohash, as engines told: the same content under two names is one stream.
+    hashes: HashMap<String, String>,
+    closed: bool,
+}
+
+/// What a stream is the stream of.
+type Key = Origin;
+
+/// One place to take a stream from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    pub locator: Locator,
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a viewer asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The channel's name, for tables and logs.
+    pub name: String,
+    pub channel: Option<ChannelId>,
+    /// Best first; the first one names the stream.
+    pub origins: Vec<Origin>,
+}
+
+/// Why there is no stream; each has an HTTP status.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the channel has no source")]
+    NoSource,
+    #[error("{0}")]
+    Upstream(Arc<UpstreamError>),
+    #[error("the stream was stopped")]
+    Stopped,
+    #[error("too many streams are being opened; try again in a moment")]
+    Busy,
+}
+
+impl OpenError {
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::NoSource => 404,
+            Self::Upstream(e) => e.http_status(),
+            Self::Stopped | Self::Busy => 503,
+        }
+    }
+}
+
+/// Where a stream stands, for those that wait for it.
+#[derive(Clone)]
+enum Phase {
+    Opening,
+    Live,
+    /// It is no longer in the registry; ask again.
+    Gone,
+    Failed(OpenError),
+}
+
+/// The shared side of one stream: everything that is not its pump's own.
+struct Stream {
+    id: u64,
+    name: String,
+    channel: Option<ChannelId>,
+    origins: Vec<Origin>,
+    since: Instant,
+    inbox: mpsc::Sender<Join>,
+    phase: watch::Sender<Phase>,
+    /// Counted, never read: each ticket and each waiting join holds a clone.
+    interest: Arc<()>,
+    /// Wakes the pump: a viewer was asked to go, or the stream to stop.
+    wake: Arc<Notify>,
+    stop: AtomicBool,
+    meter: Meter,
+}
+
+struct Join {
+    socket: TcpStream,
+    seat: Seat,
+    _interest: Arc<()>,
+}
+
+/// The right to join a live stream; keeps it from ending.
+pub struct Ticket {
+    stream: Arc<Stream>,
+    interest: Arc<()>,
+}
+
+impl Ticket {
+    pub fn stream_id(&self) -> u64 {
+        self.stream.id
+    }
+
+    /// Hands a viewer's socket to the pump. The head of the reply must have been written. Dropping the future closes the
+    /// socket and frees the seat.
+    pub async fn join(self, socket: tokio::net::TcpStream, seat: Seat) {
+        let socket = match socket.into_std() {
+            Ok(socket) => socket,
+            Err(e) => {
+                tracing::warn!(error = %e, "a client's socket could not be handed over");
+                return;
+            }
+        };
+        let join = Join { socket, seat, _interest: self.interest };
+        // A full inbox is a herd of joins: the pump empties it in milliseconds.
+        if tokio::time::timeout(Duration::from_secs(5), self.stream.inbox.send(join)).await.is_err() {
+            tracing::warn!(stream = self.stream.name, "the stream's pump did not take a client within 5 s");
+        }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Streams({})", self.0.lock().streams.len())
+    }
+}
 
 impl Streams {
+    /// Starts the pump threads; 0 means one for each core, at most 4.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(
+        upstreams: Upstreams,
+        config: &crate::config::Stream,
+        settings: Arc<Settings>,
+    ) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        let wanted = if config.pumps == 0 { cores } else { config.pumps as usize };
+        let pumps = (0..wanted).map(Pump::start).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Shared {
+            registry: Mutex::default(),
+            pumps,
+            upstreams,
+            settings: ArcSwap::new(settings),
+            ring_bytes: (config.ring_mib as usize) << 20,
+            next_id: AtomicU64::new(1),
+            panics: AtomicU64::new(0),
+            past_out_bytes: AtomicU64::new(0),
+            gone: Notify::new(),
+        })))
+    }
+
+    /// Settings that apply from now on, to running streams too.
+    pub fn configure(&self, settings: Arc<Settings>) {
+        self.0.settings.store(settings);
+    }
+
+    /// A ticket for the stream of `wanted`: the running one, or a new one once a viewer could begin to watch it.
+    ///
+    /// # Errors
+    /// When no source of the channel gives a stream within its time.
+    pub async fn open(&self, wanted: &Wanted) -> Result<Ticket, OpenError> {
+        // A stream can turn out to be another one's twin, or end while we wait; both are rare and short.
+        for _ in 0..4 {
+            let (stream, interest) = self.0.find_or_start(wanted)?;
+            let mut phase = stream.phase.subscribe();
+            let settled = phase.wait_for(|p| !matches!(p, Phase::Opening)).await.map(|p| p.clone());
+            match settled {
+                Ok(Phase::Live) => return Ok(Ticket { stream, interest }),
+                Ok(Phase::Failed(e)) => return Err(e),
+                Ok(Phase::Gone | Phase::Opening) | Err(_) => {}
+            }
+        }
+        Err(OpenError::Stopped)
+    }
+
     pub fn rows(&self) -> Vec<StreamRow> {
-        Vec::new()
+        let mut rows: Vec<StreamRow> = self.0.lock().streams.values().map(|s| s.row()).collect();
+        rows.sort_by_key(|r| r.id);
+        rows
     }
 
     /// Ends a stream and closes its clients. False if there is none of that id.
-    pub fn stop(&self, _id: u64) -> bool {
-        false
+    pub fn stop(&self, id: u64) -> bool {
+        let hit = self.0.lock().streams.values().find(|s| s.id == id).cloned();
+        hit.inspect(|s| s.stop()).is_some()
     }
 
     /// Ends the streams of a channel; says how many.
-    pub fn stop_channel(&self, _channel: ChannelId) -> u32 {
-        0
+    pub fn stop_channel(&self, channel: ChannelId) -> u32 {
+        let hit: Vec<_> = self.0.lock().streams.values().filter(|s| s.channel == Some(channel)).cloned().collect();
+        hit.iter().for_each(|s| s.stop());
+        u32::try_from(hit.len()).unwrap_or(u32::MAX)
     }
 
     /// Streams that ended by a panic since the start.
     pub fn panics(&self) -> u64 {
-        0
+        self.0.panics.load(Relaxed)
     }
 
     /// Input and output bits per second, and bytes sent since the start.
     pub fn totals(&self) -> (u64, u64, u64) {
-        (0, 0, 0)
+        let past = self.0.past_out_bytes.load(Relaxed);
+        self.0.lock().streams.values().map(|s| &s.meter).fold((0, 0, past), |(i, o, b), m| {
+            (i + m.in_bits_per_s.load(Relaxed), o + m.out_bits_per_s.load(Relaxed), b + m.out_bytes.load(Relaxed))
+        })
+    }
+
+    /// Ends everything in order: viewers by FIN, engine sessions by their stop call. Bounded by `grace`.
+    pub async fn shutdown(&self, grace: Duration) {
+        let deadline = tokio::time::Instant::now() + grace;
+        loop {
+            let gone = self.0.gone.notified();
+            {
+                let mut registry = self.0.lock();
+                registry.closed = true;
+                registry.streams.values().for_each(|s| s.stop());
+                if registry.streams.is_empty() {
+                    break;
+                }
+            }
+            if tokio::time::timeout_at(deadline, gone).await.is_err() {
+                tracing::warn!("some streams did not end in time");
+                break;
+            }
+        }
+        self.0.upstreams.drain(deadline.saturating_duration_since(tokio::time::Instant::now())).await;
     }
 }
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream of `wanted`, with interest taken in it under the lock.
+    fn find_or_start(self: &Arc<Self>, wanted: &Wanted) -> Result<(Arc<Stream>, Arc<()>), OpenError> {
+        let key = wanted.origins.first().ok_or(OpenError::NoSource)?;
+        let mut registry = self.lock();
+        if registry.closed {
+            return Err(OpenError::Stopped);
+        }
+        let key = registry.canonical(key);
+        if let Some(stream) = registry.streams.get(&key) {
+            return Ok((stream.clone(), stream.interest.clone()));
+        }
+        let (inbox, joins) = mpsc::channel(INBOX);
+        let stream = Arc::new(Stream {
+            id: self.next_id.fetch_add(1, Relaxed),
+            name: wanted.name.clone(),
+            channel: wanted.channel,
+            origins: wanted.origins.clone(),
+            since: Instant::now(),
+            inbox,
+            phase: watch::Sender::new(Phase::Opening),
+            interest: Arc::new(()),
+            wake: Arc::default(),
+            stop: AtomicBool::new(false),
+            meter: Meter::default(),
+        });
+        let pump = self.pumps.iter().min_by_key(|p| p.load()).ok_or(OpenError::Busy)?;
+        let (own, shared) = (stream.clone(), self.clone());
+        if !pump.adopt(move || life::run(own, shared, joins), stream.clone(), self.clone()) {
+            return Err(OpenError::Busy);
+        }
+        let interest = stream.interest.clone();
+        registry.streams.insert(key, stream.clone());
+        Ok((stream, interest))
+    }
+
+    /// An engine told the infohash of a stream that is being opened. False: that content is another stream already.
+    fn claim(&self, stream: &Stream, infohash: &str) -> bool {
+        let mut registry = self.lock();
+        let Some(origin) = stream.origins.first() else { return true };
+        if let Locator::AceContent(id) = &origin.locator {
+            if registry.hashes.len() >= KNOWN_HASHES {
+                registry.hashes.clear();
+            }
+            registry.hashes.insert(id.clone(), infohash.to_owned());
+        }
+        let key = registry.canonical(origin);
+        match registry.streams.get(&key) {
+            Some(other) => other.id == stream.id,
+            None => {
+                let own = registry.streams.iter().find(|(_, s)| s.id == stream.id).map(|(k, _)| k.clone());
+                if let Some(entry) = own.and_then(|k| registry.streams.remove(&k)) {
+                    registry.streams.insert(key, entry);
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes a stream out of the registry if nobody is interested in it. The rule that makes join and close exclusive.
+    fn retire_if_unwanted(&self, stream: &Stream, joins: &mpsc::Receiver<Join>) -> bool {
+        let mut registry = self.lock();
+        // The stream itself holds one.
+        let unwanted = Arc::strong_count(&stream.interest) == 1 && joins.is_empty();
+        if unwanted {
+            registry.streams.retain(|_, s| s.id != stream.id);
+        }
+        unwanted
+    }
+
+    /// Takes a stream out of the registry and tells those that wait for it.
+    fn retire(&self, stream: &Stream, phase: Phase) {
+        self.lock().streams.retain(|_, s| s.id != stream.id);
+        stream.phase.send_replace(phase);
+        self.past_out_bytes.fetch_add(stream.meter.out_bytes.load(Relaxed), Relaxed);
+        self.gone.notify_waiters();
+    }
+
+    /// A stream's task panicked: its sockets and seats are gone with it, the others go on.
+    fn bury(&self, stream: &Stream) {
+        self.panics.fetch_add(1, Relaxed);
+        tracing::error!(stream = stream.name, "the stream ended by a panic; other streams are not affected");
+        self.retire(stream, Phase::Failed(OpenError::Stopped));
+    }
+}
+
+impl Registry {
+    fn canonical(&self, key: &Key) -> Key {
+        match &key.locator {
+            Locator::AceContent(id) if self.hashes.contains_key(id) => {
+                Key { locator: Locator::AceInfohash(self.hashes[id].clone()), headers: key.headers.clone() }
+            }
+            _ => key.clone(),
+        }
+    }
+}
+
+impl Stream {
+    fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.interest) > 1
+    }
+
+    fn row(&self) -> StreamRow {
+        let m = &self.meter;
+        let words = m.words();
+        StreamRow {
+            id: self.id,
+            channel: self.channel,
+            name: self.name.clone(),
+            state: m.state(),
+            clients: m.clients.load(Relaxed),
+            in_bits_per_s: m.in_bits_per_s.load(Relaxed),
+            out_bits_per_s: m.out_bits_per_s.load(Relaxed),
+            in_bytes: m.in_bytes.load(Relaxed),
+            out_bytes: m.out_bytes.load(Relaxed),
+            uptime_s: self.since.elapsed().as_secs(),
+            source: words.source,
+            source_index: m.source_index.load(Relaxed),
+            first_byte_ms: m.first_byte_ms.load(Relaxed).checked_sub(1),
+            buffer_bytes: m.buffer_bytes.load(Relaxed),
+            buffer_ms: m.buffer_ms.load(Relaxed),
+            reconnects: m.reconnects.load(Relaxed),
+            dropped_clients: m.dropped.load(Relaxed),
+            last_error: words.last_error,
+            engine: words.engine,
+            history: words.history.into(),
+        }
+    }
+}
+
+/// The reason viewers are given when their stream is stopped.
+const STOPPED: End = End::StreamEnded;

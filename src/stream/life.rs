@@ -1,0 +1,474 @@
+//! The life of one stream, from its opening to its end: opening → live → (retrying) → lingering → gone.
+//!
+//! Owns the feed, the intake and the audience of one stream, on one thread. Must not enter: accounts, other streams.
+//! Invariant: every wait has a bound, and between taking a chunk and its last write to a viewer there is no await.
+
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{sync::mpsc, time};
+use yagi_api::StreamState;
+
+use super::{
+    Join, OpenError, Phase, STOPPED, Shared, Stream, audience::Audience, intake::Intake, subscriber::Subscriber,
+};
+use crate::upstream::{Feed, UpstreamError};
+
+const TICK: Duration = Duration::from_secs(1);
+/// Pending bytes that are sent at once.
+const FLUSH_BYTES: u64 = 64 << 10;
+/// Pending bytes that are sent at once when the upstream has no more and the window is short.
+const DRAINED_BYTES: u64 = 16 << 10;
+const SHORT_WINDOW: Duration = Duration::from_millis(10);
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// A source that lasted this long starts again with the shortest back-off.
+const GOOD_RUN: Duration = Duration::from_secs(10);
+
+/// How an attempt to open ended.
+enum Opened {
+    Feed(Feed, usize),
+    /// The content is a running stream under another name.
+    Twin,
+    Failed(UpstreamError),
+}
+
+type Opening = Pin<Box<dyn Future<Output = Opened>>>;
+
+struct Life {
+    stream: Arc<Stream>,
+    shared: Arc<Shared>,
+    joins: mpsc::Receiver<Join>,
+    intake: Intake,
+    audience: Audience,
+    feed: Option<Feed>,
+    opening: Option<Opening>,
+    /// Index of the source in use.
+    source: usize,
+    attempts: u32,
+    /// Since when there has been no working source.
+    failing_since: Option<Instant>,
+    last_data: Instant,
+    feed_since: Instant,
+    first_packet: Option<Instant>,
+    first_pending: Option<Instant>,
+    idle_since: Option<Instant>,
+    tick: Tick,
+    /// Set when a stream that never became live has no source left.
+    verdict: Option<Phase>,
+}
+
+/// What the last second's figures are measured against.
+struct Tick {
+    last: Instant,
+    in_bytes: u64,
+    out_bytes: u64,
+    history: (u32, u64),
+}
+
+/// What woke the stream.
+enum Wake {
+    Chunk(Result<Bytes, UpstreamError>),
+    Sockets(std::io::Result<Vec<super::readiness::Ready>>),
+    Join(Option<Join>),
+    Asked,
+    Opened(Opened),
+    Time,
+}
+
+/// Runs a stream to its end.
+pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::Receiver<Join>) {
+    let audience = match Audience::new() {
+        Ok(audience) => audience,
+        Err(e) => {
+            let e = UpstreamError::Unreachable(format!("no file descriptor is left for a new stream: {e}"));
+            shared.retire(&stream, Phase::Failed(OpenError::Upstream(Arc::new(e))));
+            return;
+        }
+    };
+    let now = Instant::now();
+    let mut life = Life {
+        intake: Intake::new(shared.ring_bytes),
+        audience,
+        feed: None,
+        opening: Some(Box::pin(open(stream.clone(), shared.clone(), 0, Duration::ZERO))),
+        source: 0,
+        attempts: 0,
+        failing_since: None,
+        last_data: now,
+        feed_since: now,
+        first_packet: None,
+        first_pending: None,
+        idle_since: None,
+        tick: Tick { last: now, in_bytes: 0, out_bytes: 0, history: (0, 0) },
+        verdict: None,
+        stream,
+        shared,
+        joins,
+    };
+    let end = life.live().await;
+    life.audience.close(STOPPED);
+    life.shared.retire(&life.stream, end);
+    // Joins that came too late: their sockets close with the inbox.
+    life.opening = None;
+    if let Some(feed) = life.feed.take() {
+        feed.close().await;
+    }
+}
+
+impl Life {
+    /// Goes on until the stream ends; says how.
+    async fn live(&mut self) -> Phase {
+        loop {
+            let deadline = time::Instant::from_std(self.next_deadline());
+            let wake = {
+                let Self { feed, audience, joins, stream, opening, .. } = self;
+                tokio::select! {
+                    chunk = next(feed) => Wake::Chunk(chunk),
+                    sockets = audience.ready() => Wake::Sockets(sockets),
+                    join = joins.recv() => Wake::Join(join),
+                    () = stream.wake.notified() => Wake::Asked,
+                    opened = opened(opening) => Wake::Opened(opened),
+                    () = time::sleep_until(deadline) => Wake::Time,
+                }
+            };
+            let now = Instant::now();
+            match wake {
+                Wake::Chunk(Ok(chunk)) => self.take(&chunk, now).await,
+                Wake::Chunk(Err(e)) => self.repair(e, now),
+                Wake::Sockets(Ok(ready)) => {
+                    let policy = self.shared.settings.load().lag_policy;
+                    self.audience.answer(ready, &self.intake, policy, now);
+                }
+                Wake::Sockets(Err(e)) => {
+                    tracing::error!(stream = self.stream.name, error = %e, "the clients' sockets cannot be watched; the stream ends");
+                    return Phase::Gone;
+                }
+                Wake::Join(Some(join)) => self.admit(join, now),
+                Wake::Join(None) => return Phase::Gone,
+                Wake::Asked => {
+                    if self.stream.stop.load(Relaxed) {
+                        return Phase::Failed(OpenError::Stopped);
+                    }
+                    self.audience.dismiss();
+                }
+                Wake::Opened(Opened::Feed(feed, source)) => self.begin(feed, source, now),
+                Wake::Opened(Opened::Twin) => return Phase::Gone,
+                Wake::Opened(Opened::Failed(e)) => {
+                    self.opening = None;
+                    if !self.is_live() {
+                        return Phase::Failed(OpenError::Upstream(Arc::new(e)));
+                    }
+                    self.repair(e, now);
+                }
+                Wake::Time => {}
+            }
+            if let Some(end) = self.attend_time(now) {
+                return end;
+            }
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        !matches!(*self.stream.phase.borrow(), Phase::Opening)
+    }
+
+    /// A source has been opened.
+    fn begin(&mut self, feed: Feed, source: usize, now: Instant) {
+        self.opening = None;
+        let label = feed.label().to_owned();
+        tracing::info!(stream = self.stream.name, source = label, "upstream opened");
+        self.stream.meter.source_index.store(u32::try_from(source).unwrap_or(u32::MAX), Relaxed);
+        self.stream.meter.say(|w| w.source = label);
+        if self.is_live() {
+            self.intake.seam();
+        }
+        self.feed = Some(feed);
+        self.source = source;
+        self.feed_since = now;
+        self.last_data = now;
+    }
+
+    /// Takes a chunk and all else that the upstream has ready, then flushes if it is time.
+    async fn take(&mut self, chunk: &[u8], now: Instant) {
+        self.push(chunk, now);
+        while self.audience.pending(&self.intake) < FLUSH_BYTES {
+            match ready_now(next(&mut self.feed)).await {
+                Some(Ok(more)) => self.push(&more, now),
+                Some(Err(e)) => {
+                    self.repair(e, now);
+                    break;
+                }
+                None => break,
+            }
+        }
+        self.flush_if_due(now);
+    }
+
+    fn push(&mut self, chunk: &[u8], now: Instant) {
+        let meter = &self.stream.meter;
+        if meter.first_byte_ms.load(Relaxed) == 0 {
+            let ms = now.saturating_duration_since(self.stream.since).as_millis();
+            meter.first_byte_ms.store(u32::try_from(ms + 1).unwrap_or(u32::MAX), Relaxed);
+        }
+        meter.in_bytes.fetch_add(chunk.len() as u64, Relaxed);
+        if self.intake.push(chunk, now) > 0 {
+            self.last_data = now;
+            self.first_packet.get_or_insert(now);
+            if self.failing_since.take().is_some() {
+                tracing::info!(stream = self.stream.name, "the stream goes on");
+            }
+        }
+        if !self.is_live() && self.intake.is_ready(self.first_packet, now) {
+            self.stream.phase.send_replace(Phase::Live);
+        }
+        self.first_pending = self.first_pending.or((self.audience.pending(&self.intake) > 0).then_some(now));
+    }
+
+    /// The time that small chunks are gathered: none for a few viewers, more with their number, because system calls are
+    /// what costs.
+    fn window(&self) -> Duration {
+        let most = Duration::from_millis(self.shared.settings.load().flush_max_ms.into());
+        let viewers = u32::try_from(self.audience.len()).unwrap_or(u32::MAX);
+        (Duration::from_micros(500) * viewers.saturating_sub(3).min(1000)).min(most)
+    }
+
+    fn flush_if_due(&mut self, now: Instant) {
+        let pending = self.audience.pending(&self.intake);
+        let window = self.window();
+        let waited = self.first_pending.map_or(Duration::ZERO, |t| now.saturating_duration_since(t));
+        let due = pending >= FLUSH_BYTES || waited >= window || (window < SHORT_WINDOW && pending >= DRAINED_BYTES);
+        if pending > 0 && due {
+            self.audience.flush(&self.intake, now);
+            self.first_pending = None;
+            self.publish_sent();
+        }
+    }
+
+    fn publish_sent(&self) {
+        let figures = self.audience.figures;
+        self.stream.meter.out_bytes.store(figures.out_bytes, Relaxed);
+        self.stream.meter.sends.store(figures.sends, Relaxed);
+    }
+
+    fn admit(&mut self, join: Join, now: Instant) {
+        let Join { socket, seat, _interest } = join;
+        if seat.ending().is_some() {
+            return;
+        }
+        seat.stream.store(self.stream.id, Relaxed);
+        let burst = Duration::from_millis(self.shared.settings.load().join_burst_ms.into());
+        let entry = self.intake.join(burst);
+        let subscriber = Subscriber::new(socket, seat, entry, now);
+        let client = Arc::clone(&subscriber.seat);
+        self.audience.admit(subscriber, &self.intake, now);
+        // From here on a kick wakes this stream; one that came before is seen at once.
+        client.wake(self.stream.wake.clone());
+        self.idle_since = None;
+        self.publish_sent();
+        self.publish_state();
+    }
+
+    /// The source failed: the next one, or the same again after a pause; viewers are kept meanwhile.
+    fn repair(&mut self, error: UpstreamError, now: Instant) {
+        if self.opening.is_some() {
+            return;
+        }
+        if !self.is_live() && self.source + 1 >= self.stream.origins.len() {
+            self.verdict = Some(Phase::Failed(OpenError::Upstream(Arc::new(error))));
+            return;
+        }
+        let old = self.feed.take();
+        if old.is_some() {
+            // Failing since the last byte that came of it, unless it never gave one.
+            self.failing_since.get_or_insert(self.last_data);
+            if now.saturating_duration_since(self.feed_since) >= GOOD_RUN {
+                self.attempts = 0;
+            }
+        }
+        tracing::warn!(stream = self.stream.name, error = %error, attempt = self.attempts + 1, "upstream failed");
+        self.stream.meter.reconnects.fetch_add(1, Relaxed);
+        self.stream.meter.say(|w| w.last_error = Some(error.to_string()));
+        let sources = self.stream.origins.len();
+        let next = (self.source + 1) % sources.max(1);
+        self.source = next;
+        // A source that has not been tried yet is tried at once.
+        let pause = if (self.attempts as usize) + 1 < sources { Duration::ZERO } else { backoff(self.attempts) };
+        self.attempts += 1;
+        let opening = open(self.stream.clone(), self.shared.clone(), next, pause);
+        self.opening = Some(Box::pin(async move {
+            if let Some(old) = old {
+                old.close().await;
+            }
+            opening.await
+        }));
+        self.publish_state();
+    }
+
+    /// Everything that happens because time passed. Some: the stream ends.
+    fn attend_time(&mut self, now: Instant) -> Option<Phase> {
+        let settings = self.shared.settings.load();
+        self.flush_if_due(now);
+        let silence = Duration::from_secs(settings.upstream_silence_s.into());
+        if self.feed.is_some() && now.saturating_duration_since(self.last_data) >= silence {
+            let error = if self.first_packet.is_some() || self.stream.meter.in_bytes.load(Relaxed) == 0 {
+                UpstreamError::Timeout("the upstream fell silent")
+            } else {
+                UpstreamError::NotMedia("no MPEG-TS packets were found in what came".to_owned())
+            };
+            self.repair(error, now);
+        }
+        if let Some(verdict) = self.verdict.take() {
+            return Some(verdict);
+        }
+        let hold = Duration::from_secs(settings.hold_s.into());
+        if self.failing_since.is_some_and(|t| now.saturating_duration_since(t) >= hold) {
+            tracing::warn!(
+                stream = self.stream.name,
+                held_s = hold.as_secs(),
+                "no source came back in time; the stream ends"
+            );
+            return Some(Phase::Gone);
+        }
+        if self.audience.is_empty() && !self.stream.is_wanted() {
+            let idle = now.saturating_duration_since(*self.idle_since.get_or_insert(now));
+            let over = idle >= Duration::from_secs(settings.linger_s.into());
+            // Nobody watches a stream that failed: it is not worth repairing.
+            if (over || self.failing_since.is_some()) && self.shared.retire_if_unwanted(&self.stream, &self.joins) {
+                return Some(Phase::Gone);
+            }
+        } else {
+            self.idle_since = None;
+        }
+        let since_last = now.saturating_duration_since(self.tick.last);
+        if since_last >= TICK {
+            self.audience.inspect(&self.intake, Duration::from_secs(settings.stall_cut_s.into()), since_last, now);
+            self.publish_rates(since_last, now);
+        }
+        None
+    }
+
+    fn publish_state(&self) {
+        let meter = &self.stream.meter;
+        meter.clients.store(u32::try_from(self.audience.len()).unwrap_or(u32::MAX), Relaxed);
+        meter.set_state(match () {
+            () if !self.is_live() => StreamState::Opening,
+            () if self.feed.is_none() => StreamState::Retrying,
+            () if self.audience.is_empty() && self.idle_since.is_some() => StreamState::Lingering,
+            () => StreamState::Live,
+        });
+    }
+
+    fn publish_rates(&mut self, since_last: Duration, now: Instant) {
+        let meter = &self.stream.meter;
+        let figures = self.audience.figures;
+        let in_bytes = meter.in_bytes.load(Relaxed);
+        let rate = |bytes: u64| bytes * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
+        let in_rate = rate(in_bytes - self.tick.in_bytes);
+        meter.in_bits_per_s.store(in_rate, Relaxed);
+        meter.out_bits_per_s.store(rate(figures.out_bytes - self.tick.out_bytes), Relaxed);
+        let ring = self.intake.ring();
+        meter.buffer_bytes.store(ring.head() - ring.tail(), Relaxed);
+        meter.buffer_ms.store(u32::try_from(self.intake.span(ring.tail()).as_millis()).unwrap_or(u32::MAX), Relaxed);
+        meter.dropped.store(figures.dropped, Relaxed);
+        let (ticks, sum) = self.tick.history;
+        self.tick.history = (ticks + 1, sum + in_rate);
+        if ticks + 1 == 5 {
+            meter.remember((sum + in_rate) / 5);
+            self.tick.history = (0, 0);
+        }
+        self.tick = Tick { last: now, in_bytes, out_bytes: figures.out_bytes, history: self.tick.history };
+        self.publish_sent();
+        self.publish_state();
+    }
+
+    /// When something happens by itself at the latest.
+    fn next_deadline(&self) -> Instant {
+        let tick = self.tick.last + TICK;
+        let flush = self.first_pending.map(|t| t + self.window());
+        flush.map_or(tick, |f| f.min(tick))
+    }
+}
+
+/// The next chunk of a feed; waits for ever where there is none.
+async fn next(feed: &mut Option<Feed>) -> Result<Bytes, UpstreamError> {
+    match feed {
+        Some(feed) => feed.next().await,
+        None => pending().await,
+    }
+}
+
+async fn opened(opening: &mut Option<Opening>) -> Opened {
+    match opening {
+        Some(opening) => opening.await,
+        None => pending().await,
+    }
+}
+
+/// What a future gives without waiting.
+async fn ready_now<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Opens the first source that works, from `first` on. Its own time limits bound each try.
+async fn open(stream: Arc<Stream>, shared: Arc<Shared>, first: usize, pause: Duration) -> Opened {
+    time::sleep(pause).await;
+    let mut fault = None;
+    for n in 0..stream.origins.len() {
+        let index = (first + n) % stream.origins.len();
+        let origin = &stream.origins[index];
+        let attempt = async {
+            let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers).await?;
+            let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(&stream, hash));
+            if twin {
+                prepared.abandon().await;
+                return Ok(None);
+            }
+            prepared.start().await.map(Some)
+        };
+        match attempt.await {
+            Ok(Some(feed)) => return Opened::Feed(feed, index),
+            Ok(None) => return Opened::Twin,
+            Err(e) => {
+                tracing::warn!(stream = stream.name, source = index + 1, error = %e, "a source could not be opened");
+                // The first source's own failure tells most; the others are what was tried instead.
+                fault.get_or_insert(e);
+            }
+        }
+    }
+    Opened::Failed(fault.unwrap_or(UpstreamError::Ended))
+}
+
+/// 0.2 s doubling to 5 s, a quarter of it random so that streams of one provider do not come back in step.
+fn backoff(attempts: u32) -> Duration {
+    let whole = BACKOFF.0.saturating_mul(1 << attempts.min(8)).min(BACKOFF.1);
+    let mut byte = [0];
+    // Without randomness the pause is only less random.
+    let _ = getrandom::fill(&mut byte);
+    whole.mul_f64(0.75 + f64::from(byte[0]) / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end_at_five_seconds() {
+        for (attempts, most) in [(0, 200), (1, 400), (4, 3200), (5, 5000), (30, 5000)] {
+            let pause = backoff(attempts).as_millis();
+            assert!(pause <= most && pause * 4 >= most * 3, "{attempts}: {pause}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One viewer of a stream: a socket, a place in the ring, a seat.
+//!
+//! Owns the only write to a viewer's socket. Must not enter: other viewers, flush rules, accounts. Invariant: a write never
+//! waits, and the cursor always stands at a packet's first byte: what remains of a packet that was begun is kept
+//! apart, so that a viewer can be moved at any time without tearing one.
+
+use std::{
+    io::{self, IoSlice},
+    net::TcpStream,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendFlags},
+};
+
+use super::{intake::Entry, ring::Ring, ts::PACKET};
+use crate::seats::Seat;
+
+/// What one system call is given at most: keeps a joiner's burst from holding up the others.
+const MOST: usize = 1 << 20;
+
+pub struct Subscriber {
+    pub socket: TcpStream,
+    pub seat: Seat,
+    /// Sent before the ring's bytes: tables at the entry, the rest of a packet.
+    lead: Bytes,
+    cursor: u64,
+    /// Since when it has not been given everything there is.
+    pub behind: Option<Instant>,
+    /// When the kernel last took a byte.
+    pub progress: Instant,
+    /// Bytes taken so far, and at the last publication.
+    sent: u64,
+    published: u64,
+    skips: u32,
+    /// Its place in the list of those that keep up.
+    pub place: Option<usize>,
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// It has everything there is.
+    All,
+    /// The kernel takes no more for now.
+    Blocked,
+    /// The socket is dead.
+    Gone,
+}
+
+impl Subscriber {
+    pub fn new(socket: TcpStream, seat: Seat, entry: Entry, now: Instant) -> Self {
+        Self {
+            socket,
+            seat,
+            lead: entry.lead,
+            cursor: entry.offset,
+            behind: Some(now),
+            progress: now,
+            sent: 0,
+            published: 0,
+            skips: 0,
+            place: None,
+        }
+    }
+
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether the ring no longer has what it would be given next.
+    pub fn is_lapped(&self, ring: &Ring) -> bool {
+        self.cursor < ring.tail()
+    }
+
+    /// Moves it on: it finishes the packet it has begun, then enters anew.
+    pub fn skip_to(&mut self, entry: Entry) {
+        // The lead can only be the rest of a packet or an unfinished entry; the new entry repeats the latter.
+        let rest = self.lead.len() % PACKET;
+        self.lead = [&self.lead[..rest], &entry.lead[..]].concat().into();
+        self.cursor = entry.offset;
+        self.skips += 1;
+    }
+
+    /// Gives it what there is, without waiting. `calls` counts system calls.
+    pub fn write(&mut self, ring: &Ring, now: Instant, calls: &mut u64) -> Wrote {
+        loop {
+            let (a, b) = ring.since(self.cursor);
+            let room = MOST.saturating_sub(self.lead.len());
+            let a = &a[..a.len().min(room)];
+            let b = &b[..b.len().min(room - a.len())];
+            let total = self.lead.len() + a.len() + b.len();
+            if total == 0 {
+                return Wrote::All;
+            }
+            *calls += 1;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let taken = if self.lead.is_empty() && b.is_empty() {
+                rustix::net::send(&self.socket, a, flags)
+            } else {
+                let pieces = [IoSlice::new(&self.lead), IoSlice::new(a), IoSlice::new(b)];
+                rustix::net::sendmsg(&self.socket, &pieces, &mut SendAncillaryBuffer::default(), flags)
+            };
+            match taken {
+                Ok(n) => {
+                    self.advance(n, ring);
+                    self.progress = now;
+                    if n < total {
+                        return Wrote::Blocked;
+                    }
+                }
+                Err(Errno::AGAIN) => return Wrote::Blocked,
+                Err(Errno::INTR) => {}
+                Err(_) => return Wrote::Gone,
+            }
+        }
+    }
+
+    /// Counts `n` bytes as taken; sets aside what remains of a packet that was begun.
+    fn advance(&mut self, n: usize, ring: &Ring) {
+        self.sent += n as u64;
+        let from_lead = n.min(self.lead.len());
+        self.lead = self.lead.slice(from_lead..);
+        let from_ring = n - from_lead;
+        let begun = from_ring % PACKET;
+        let whole = self.cursor + (from_ring - begun) as u64;
+        self.cursor = whole;
+        if begun > 0
+            && let Some(packet) = ring.packet(whole)
+        {
+            self.lead = Bytes::copy_from_slice(&packet[begun..]);
+            self.cursor = whole + PACKET as u64;
+        }
+    }
+
+    /// Publishes its figures; called once a second.
+    pub fn publish(&mut self, since_last: Duration, lag: Duration) {
+        let client = &self.seat;
+        let bits =
+            (self.sent - self.published) * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
+        self.published = self.sent;
+        client.out_bytes.store(self.sent, Relaxed);
+        client.out_bits_per_s.store(bits, Relaxed);
+        client.lag_ms.store(u32::try_from(lag.as_millis()).unwrap_or(u32::MAX), Relaxed);
+        client.skips.store(self.skips, Relaxed);
+    }
+
+    /// Ends the connection at once and frees what the kernel holds for it: for viewers that do not read.
+    pub fn cut(&self) -> io::Result<()> {
+        socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.seat.out_bytes.store(self.sent, Relaxed);
+    }
+}
