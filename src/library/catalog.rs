@@ -12,16 +12,7 @@ use std::{
 
 use yagi_api::{Category, CategoryId, Channel, ChannelId, Settings, Source, SourceId, User, UserId, UserStatus};
 
-use crate::secret::Secret;
-
-/// What a server said of a download, to ask for changes only; kept beside the source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Validators {
-    pub etag: Option<String>,
-    pub last_modified: Option<String>,
-    /// Digest of the unpacked content that was applied last.
-    pub digest: Option<Vec<u8>>,
-}
+use crate::{secret::Secret, store::sources::Validators};
 
 /// A user with the password opened and the allowed categories resolved.
 #[derive(Clone, Debug)]

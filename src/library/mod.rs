@@ -5,21 +5,46 @@
 //! kill -9, in the next process.
 
 mod catalog;
+mod categories;
+mod channels;
+mod edit;
+pub mod merge;
+pub mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
+mod settings;
+mod sources;
+mod state;
+mod users;
 
-use std::{path::Path, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use arc_swap::ArcSwap;
-use yagi_api::*;
+use yagi_api::{ApiError, ChannelDraft, ChannelSource, ErrorCode, NewUser, Source, UserDraft};
 
-pub use self::catalog::{Catalog, Validators, Viewer};
-use crate::{events::Events, store::StoreError};
+pub use self::catalog::{Catalog, Viewer};
+use self::{
+    edit::{Door, Edit, Fault, transact},
+    state::{State, Unreadable},
+};
+pub use crate::store::sources::Validators;
+use crate::{
+    events::Events,
+    store::{self, StoreError, Writer},
+};
 
 /// Handle to the line-up; cheap to clone.
 #[derive(Clone)]
 pub struct Library {
-    catalog: Arc<ArcSwap<Catalog>>,
+    door: Arc<Door>,
+    writer: Writer<State>,
 }
 
 /// What opening found.
@@ -29,97 +54,95 @@ pub struct Opened {
     pub fresh: bool,
 }
 
+type Answer<T> = Result<T, ApiError>;
+
 /// The source as replies show it: without the credentials of its URL.
 pub fn masked(source: &Source) -> Source {
     Source { url: crate::secret::redact(&source.url), ..source.clone() }
 }
 
-type Answer<T> = Result<T, ApiError>;
-
-fn later<T>() -> Answer<T> {
-    Err(ApiError::new(ErrorCode::Unavailable, "the library is not open"))
+/// Epoch seconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
-#[allow(unused_variables)]
 impl Library {
+    /// Opens or makes the state directory, brings the schema up to date, reads every row, and starts the writer thread.
     pub fn open(state_dir: &Path, events: Events) -> Result<Opened, StoreError> {
-        Ok(Opened { library: Self { catalog: Arc::default() }, fresh: false })
+        let store::Store { conn, sealer, path, fresh, lock } = store::open(state_dir)?;
+        let state = State::load(&conn, &sealer).map_err(|e| match e {
+            Unreadable::Sql(cause) => StoreError::Sql { path: path.clone(), cause },
+            Unreadable::Key => StoreError::Key {
+                path: state_dir.join("secret.key"),
+                why: "this is another key than the passwords' one",
+            },
+        })?;
+        let door = Arc::new(Door { catalog: ArcSwap::from_pointee(state.catalog()), events, sealer });
+        let writer = Writer::spawn(conn, state, lock).map_err(|cause| StoreError::Io {
+            what: "cannot start the writer thread of",
+            path,
+            cause,
+        })?;
+        Ok(Opened { library: Self { door, writer }, fresh })
     }
 
     /// The snapshot of this moment. Take it once per request.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.load_full()
-    }
-
-    pub async fn create_channel(&self, actor: &str, draft: ChannelDraft) -> Answer<Arc<Channel>> {
-        later()
-    }
-
-    pub async fn update_channel(&self, actor: &str, id: ChannelId, patch: ChannelPatch) -> Answer<Arc<Channel>> {
-        later()
-    }
-
-    pub async fn delete_channel(&self, actor: &str, id: ChannelId) -> Answer<()> {
-        later()
-    }
-
-    pub async fn create_category(&self, actor: &str, draft: CategoryDraft) -> Answer<Arc<Category>> {
-        later()
-    }
-
-    pub async fn update_category(&self, actor: &str, id: CategoryId, patch: CategoryPatch) -> Answer<Arc<Category>> {
-        later()
-    }
-
-    /// Its channels move to "Uncategorised".
-    pub async fn delete_category(&self, actor: &str, id: CategoryId) -> Answer<()> {
-        later()
-    }
-
-    pub async fn create_source(&self, actor: &str, draft: SourceDraft) -> Answer<Arc<Source>> {
-        later()
-    }
-
-    pub async fn update_source(&self, actor: &str, id: SourceId, patch: SourcePatch) -> Answer<Arc<Source>> {
-        later()
-    }
-
-    /// The channels that it made go with it.
-    pub async fn delete_source(&self, actor: &str, id: SourceId) -> Answer<()> {
-        later()
-    }
-
-    pub async fn create_user(&self, actor: &str, draft: UserDraft) -> Answer<NewUser> {
-        later()
-    }
-
-    pub async fn reset_password(&self, actor: &str, id: UserId) -> Answer<NewUser> {
-        later()
-    }
-
-    pub async fn update_user(&self, actor: &str, id: UserId, patch: UserPatch) -> Answer<Arc<Viewer>> {
-        later()
-    }
-
-    pub async fn delete_user(&self, actor: &str, id: UserId) -> Answer<()> {
-        later()
-    }
-
-    /// `null` sets a key back to its default.
-    pub async fn update_settings(&self, actor: &str, patch: SettingsPatch) -> Answer<Arc<Settings>> {
-        later()
+        self.door.catalog.load_full()
     }
 
     /// The first start's test-card channel and viewer, in one transaction.
     pub async fn create_demo(&self) -> Answer<NewUser> {
-        later()
+        self.write("first start", |edit| {
+            let channel = ChannelDraft {
+                name: "Yagi Test Card".to_owned(),
+                sources: vec![ChannelSource { url: "testcard:".to_owned(), headers: Vec::new() }],
+                category: Some("Test".to_owned()),
+                ..ChannelDraft::default()
+            };
+            channels::create(edit, &channel)?;
+            let user = UserDraft {
+                name: "demo".to_owned(),
+                max_connections: Some(0),
+                note: "Made by the first start.".to_owned(),
+                ..UserDraft::default()
+            };
+            users::create(edit, &user)
+        })
+        .await
     }
 
-    /// Keeps the result of a refresh, and, when something was applied, what its server said (for the next conditional request).
-    pub async fn record_refresh(&self, id: SourceId, report: RefreshReport, seen: Option<Validators>) -> Answer<()> {
-        later()
+    /// Drains the writer, checkpoints and closes the file; later changes are refused.
+    pub async fn close(&self) {
+        self.writer.close().await;
     }
 
-    /// Drains the writer and checkpoints; later changes are refused.
-    pub async fn close(&self) {}
+    /// One change through the door. It is made also when the caller stops waiting.
+    async fn write<T, F>(&self, actor: &str, change: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
+        self.writer
+            .run(move |conn, state| transact(&door, conn, state, &actor, change))
+            .await
+            .unwrap_or_else(|_| closed())
+    }
+
+    /// The same from a thread that may block.
+    fn write_blocking<T, F>(&self, actor: &str, change: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
+        self.writer
+            .run_blocking(move |conn, state| transact(&door, conn, state, &actor, change))
+            .unwrap_or_else(|_| closed())
+    }
+}
+
+fn closed<T>() -> Answer<T> {
+    Err(ApiError::new(ErrorCode::Unavailable, "the daemon is shutting down; nothing was changed"))
 }

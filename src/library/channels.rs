@@ -1,0 +1,159 @@
+//! Changes of channels.
+//!
+//! Owns drafts and patches of channels and the bits of hand-edited fields. Must not enter: playlists (`merge`). Invariant: a
+//! number belongs to one channel; a field that was patched stays the administrator's.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use yagi_api::{ApiError, CategoryId, Change, Channel, ChannelDraft, ChannelId, ChannelPatch, Noun};
+
+use super::{
+    Answer, Library,
+    edit::{Edit, Fault},
+    rules,
+};
+use crate::store::{self, categories::UNCATEGORISED};
+
+/// Bits of `edited`. Stored: never change one.
+pub mod edited {
+    pub const NUMBER: u16 = 1;
+    pub const NAME: u16 = 2;
+    pub const CATEGORY: u16 = 4;
+    pub const LOGO: u16 = 8;
+    pub const GUIDE_ID: u16 = 16;
+    pub const SOURCES: u16 = 32;
+    pub const ENABLED: u16 = 64;
+    pub const RADIO: u16 = 128;
+}
+
+impl Library {
+    pub async fn create_channel(&self, actor: &str, draft: ChannelDraft) -> Answer<Arc<Channel>> {
+        self.write(actor, move |edit| create(edit, &draft)).await
+    }
+
+    pub async fn update_channel(&self, actor: &str, id: ChannelId, patch: ChannelPatch) -> Answer<Arc<Channel>> {
+        self.write(actor, move |edit| update(edit, id, &patch)).await
+    }
+
+    pub async fn delete_channel(&self, actor: &str, id: ChannelId) -> Answer<()> {
+        self.write(actor, move |edit| {
+            edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?;
+            store::channels::delete(edit.tx, id)?;
+            edit.change().remove(id);
+            edit.tell(Noun::Channels, Change::Deleted, id.0, None::<&()>);
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(super) fn create(edit: &mut Edit<'_>, draft: &ChannelDraft) -> Result<Arc<Channel>, Fault> {
+    let number = match draft.number {
+        Some(number) => {
+            free(edit, rules::number(number)?)?;
+            number
+        }
+        None => edit.state().free_number(1, &HashSet::new()),
+    };
+    let mut channel = Channel {
+        id: ChannelId(0),
+        version: 1,
+        number,
+        name: rules::name("name", &draft.name)?,
+        category: UNCATEGORISED,
+        logo: rules::logo(&draft.logo)?,
+        guide_id: rules::text(&draft.guide_id),
+        sources: rules::sources(&draft.sources)?,
+        enabled: draft.enabled.unwrap_or(true),
+        radio: draft.radio,
+        catchup: None,
+        added_at: edit.now,
+        origin: None,
+        retired_at: None,
+    };
+    channel.category = super::categories::by_name(edit, draft.category.as_deref().unwrap_or_default())?;
+    store::channels::insert(edit.tx, &mut channel, 0, None)?;
+    let channel = edit.change().put(channel, 0);
+    edit.tell(Noun::Channels, Change::Created, channel.id.0, Some(&channel));
+    Ok(channel)
+}
+
+fn free(edit: &Edit<'_>, number: u32) -> Result<(), ApiError> {
+    match edit.state().channels.get(&number) {
+        Some(row) => {
+            let other = &row.channel;
+            let gone = if other.retired_at.is_some() { ", which its playlist no longer lists" } else { "" };
+            Err(rules::taken(
+                "number",
+                format!("{number} is the number of channel {} ({}){gone}", other.id, other.name),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn update(edit: &mut Edit<'_>, id: ChannelId, patch: &ChannelPatch) -> Result<Arc<Channel>, Fault> {
+    let row = edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?;
+    let (mut channel, mut bits) = ((*row.channel).clone(), row.edited);
+    rules::version(patch.version, channel.version)?;
+    if let Some(number) = patch.number {
+        if rules::number(number)? != channel.number {
+            free(edit, number)?;
+        }
+        channel.number = number;
+        bits |= edited::NUMBER;
+    }
+    if let Some(name) = &patch.name {
+        channel.name = rules::name("name", name)?;
+        bits |= edited::NAME;
+    }
+    if let Some(logo) = &patch.logo {
+        channel.logo = rules::logo(logo)?;
+        bits |= edited::LOGO;
+    }
+    if let Some(guide_id) = &patch.guide_id {
+        channel.guide_id = rules::text(guide_id);
+        bits |= edited::GUIDE_ID;
+    }
+    if let Some(sources) = &patch.sources {
+        channel.sources = rules::sources(sources)?;
+        bits |= edited::SOURCES;
+    }
+    if let Some(enabled) = patch.enabled {
+        channel.enabled = enabled;
+        bits |= edited::ENABLED;
+    }
+    if let Some(radio) = patch.radio {
+        channel.radio = radio;
+        bits |= edited::RADIO;
+    }
+    if let Some(category) = &patch.category {
+        channel.category = super::categories::by_name(edit, category)?;
+        bits |= edited::CATEGORY;
+    }
+    channel.version += 1;
+    store::channels::update(edit.tx, &channel, bits)?;
+    let channel = edit.change().put(channel, bits);
+    edit.tell(Noun::Channels, Change::Updated, id.0, Some(&channel));
+    Ok(channel)
+}
+
+/// Moves every channel of a category to "Uncategorised"; says whether there was any.
+pub(super) fn orphan(edit: &mut Edit<'_>, category: CategoryId) -> Result<bool, Fault> {
+    let rows: Vec<_> = edit
+        .state()
+        .channels
+        .values()
+        .filter(|row| row.channel.category == category)
+        .map(|row| ((*row.channel).clone(), row.edited))
+        .collect();
+    let any = !rows.is_empty();
+    for (mut channel, bits) in rows {
+        channel.category = UNCATEGORISED;
+        channel.version += 1;
+        store::channels::update(edit.tx, &channel, bits)?;
+        edit.change().put(channel, bits);
+    }
+    Ok(any)
+}

@@ -1,0 +1,221 @@
+//! The door from end to end on real files: order, uniqueness, manual edits, refusals.
+//!
+//! Must not enter: formats. Invariant: each test has its own state directory.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tempfile::TempDir;
+use yagi_api::*;
+
+use super::*;
+
+fn open() -> (TempDir, Library) {
+    let tmp = tempfile::tempdir().unwrap();
+    let opened = Library::open(tmp.path(), Events::default()).unwrap();
+    assert!(opened.fresh);
+    (tmp, opened.library)
+}
+
+fn draft(name: &str, url: &str) -> ChannelDraft {
+    ChannelDraft {
+        name: name.to_owned(),
+        sources: vec![ChannelSource { url: url.to_owned(), headers: Vec::new() }],
+        ..ChannelDraft::default()
+    }
+}
+
+fn user(name: &str) -> UserDraft {
+    UserDraft { name: name.to_owned(), ..UserDraft::default() }
+}
+
+#[tokio::test]
+async fn an_answer_means_snapshot_event_and_disk() {
+    let tmp = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let mut told = events.subscribe();
+    let library = Library::open(tmp.path(), events).unwrap().library;
+    let channel = library.create_channel("root", draft("One", "http://h/1")).await.unwrap();
+    let catalog = library.catalog();
+    assert_eq!(catalog.channel(channel.id), Some(&channel));
+    let Event::Change { rev, noun, change, id, row, actor } = (*told.recv().await.unwrap()).clone() else { panic!() };
+    assert_eq!((rev, noun, change, id), (catalog.rev, Noun::Channels, Change::Created, Some(channel.id.0)));
+    assert_eq!(actor, "root");
+    assert_eq!(serde_json::from_value::<Channel>(row.unwrap()).unwrap(), *channel);
+    // A second process sees it without this one having closed anything.
+    let path = tmp.path().join("yagid.db");
+    let other = rusqlite::Connection::open(path).unwrap();
+    assert_eq!(other.query_row("SELECT name FROM channels", [], |r| r.get::<_, String>(0)).unwrap(), "One");
+}
+
+#[tokio::test]
+async fn everything_comes_back_after_a_restart() {
+    let (tmp, library) = open();
+    let demo = library.create_demo().await.unwrap();
+    let patch = json!({"linger_s": 3, "lag_policy": "drop"});
+    library.update_settings("t", patch.as_object().unwrap().clone()).await.unwrap();
+    library
+        .create_source(
+            "t",
+            SourceDraft { url: "http://u:p@h/x.m3u".into(), kind: None, name: None, interval_s: None, enabled: None },
+        )
+        .await
+        .unwrap();
+    let draft = UserDraft { categories: Some(vec!["Test".into()]), ..user("kid") };
+    library.create_user("t", draft).await.unwrap();
+    let before = library.catalog();
+    library.close().await;
+    assert_eq!(library.create_user("t", user("late")).await.unwrap_err().code, ErrorCode::Unavailable);
+    let opened = Library::open(tmp.path(), Events::default()).unwrap();
+    assert!(!opened.fresh);
+    let after = opened.library.catalog();
+    assert_eq!(after.rev, before.rev);
+    assert_eq!(after.channels(), before.channels());
+    assert_eq!(after.categories(), before.categories());
+    assert_eq!(after.sources(), before.sources());
+    assert_eq!(after.settings(), before.settings());
+    assert_eq!(after.set_keys().len(), 2);
+    assert!(after.viewer("demo").unwrap().password.matches(&demo.password));
+    let kid = after.viewer("kid").unwrap();
+    assert_eq!(kid.user, before.viewer("kid").unwrap().user);
+    assert_eq!(after.lineup(kid).count(), 1);
+}
+
+#[tokio::test]
+async fn passwords_are_sealed_on_disk_and_need_their_key() {
+    let (tmp, library) = open();
+    library.create_user("t", UserDraft { password: Some("canary-9876".into()), ..user("a") }).await.unwrap();
+    library.close().await;
+    for entry in std::fs::read_dir(tmp.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(11).any(|w| w == b"canary-9876"));
+    }
+    let key = tmp.path().join("secret.key");
+    let good = std::fs::read(&key).unwrap();
+    std::fs::write(&key, [7; 32]).unwrap();
+    let error = Library::open(tmp.path(), Events::default()).err().unwrap().to_string();
+    assert!(error.contains("secret.key") && error.contains("another key"), "{error}");
+    std::fs::remove_file(&key).unwrap();
+    let error = Library::open(tmp.path(), Events::default()).err().unwrap().to_string();
+    assert!(error.contains("missing"), "{error}");
+    std::fs::write(&key, good).unwrap();
+    assert!(Library::open(tmp.path(), Events::default()).is_ok());
+}
+
+#[tokio::test]
+async fn numbers_names_and_versions_are_guarded() {
+    let (_tmp, library) = open();
+    let a = library.create_channel("t", draft("A", "http://h/a")).await.unwrap();
+    let b = library.create_channel("t", draft("B", "http://h/b")).await.unwrap();
+    assert_eq!((a.number, b.number), (1, 2));
+    let patch = ChannelPatch { number: Some(1), ..ChannelPatch::default() };
+    let error = library.update_channel("t", b.id, patch).await.unwrap_err();
+    assert_eq!((error.code, error.field.as_deref()), (ErrorCode::Conflict, Some("number")));
+    let patch = ChannelPatch { version: Some(9), name: Some("x".into()), ..ChannelPatch::default() };
+    assert_eq!(library.update_channel("t", a.id, patch).await.unwrap_err().code, ErrorCode::Conflict);
+    let patch = ChannelPatch { number: Some(70), ..ChannelPatch::default() };
+    library.update_channel("t", a.id, patch).await.unwrap();
+    let catalog = library.catalog();
+    let numbers: Vec<u32> = catalog.channels().iter().map(|c| c.number).collect();
+    assert_eq!(numbers, [2, 70]);
+    assert_eq!(library.create_channel("t", draft("C", "http://h/c")).await.unwrap().number, 1);
+    library.create_user("t", user("Ann")).await.unwrap();
+    assert_eq!(library.create_user("t", user("ann")).await.unwrap_err().field.as_deref(), Some("name"));
+    assert_eq!(library.create_user("t", user("live")).await.unwrap_err().code, ErrorCode::Invalid);
+    assert_eq!(library.delete_channel("t", ChannelId(99)).await.unwrap_err().code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_no_trace() {
+    let (_tmp, library) = open();
+    let before = library.catalog();
+    // The category would be made before the sources turn out to be bad.
+    let mut bad = draft("A", "rtsp://h/a");
+    bad.category = Some("New".into());
+    assert_eq!(library.create_channel("t", bad).await.unwrap_err().field.as_deref(), Some("sources[0].url"));
+    let patch = json!({"linger_s": 3, "nonsense": 1});
+    assert!(library.update_settings("t", patch.as_object().unwrap().clone()).await.is_err());
+    assert!(Arc::ptr_eq(&before, &library.catalog()));
+    library.create_channel("t", draft("A", "http://h/a")).await.unwrap();
+    assert_eq!(library.catalog().settings().linger_s, 8);
+    assert_eq!(library.catalog().categories().len(), 1);
+}
+
+#[tokio::test]
+async fn deleting_a_category_moves_its_channels_and_narrows_its_viewers() {
+    let (_tmp, library) = open();
+    let channel =
+        |name: &str, category: &str| ChannelDraft { category: Some(category.into()), ..draft(name, "http://h/x") };
+    let news = library.create_channel("t", channel("N", "News")).await.unwrap();
+    library.create_channel("t", channel("S", "Sport")).await.unwrap();
+    let allowed = UserDraft { categories: Some(vec!["News".into()]), ..user("kid") };
+    library.create_user("t", allowed).await.unwrap();
+    let misspelt = UserDraft { categories: Some(vec!["Newz".into()]), ..user("kid2") };
+    assert_eq!(library.create_user("t", misspelt).await.unwrap_err().field.as_deref(), Some("categories[0]"));
+    let seen = |library: &Library| {
+        let catalog = library.catalog();
+        let kid = catalog.viewer("kid").unwrap();
+        (catalog.lineup(kid).count(), kid.user.categories.clone().unwrap())
+    };
+    assert_eq!(seen(&library), (1, vec!["News".to_owned()]));
+    let patch = CategoryPatch { name: Some("Nachrichten".into()), ..CategoryPatch::default() };
+    library.update_category("t", news.category, patch).await.unwrap();
+    assert_eq!(seen(&library), (1, vec!["Nachrichten".to_owned()]));
+    library.delete_category("t", news.category).await.unwrap();
+    let catalog = library.catalog();
+    assert_eq!(catalog.category_name(catalog.channel(news.id).unwrap()), "Uncategorised");
+    assert_eq!(seen(&library), (0, vec![]));
+    assert_eq!(library.delete_category("t", CategoryId(1)).await.unwrap_err().code, ErrorCode::Conflict);
+}
+
+#[tokio::test]
+async fn output_ids_are_unique_and_portable() {
+    let (_tmp, library) = open();
+    let mut ids = Vec::new();
+    for guide_id in ["bbc1.uk", "BBC1.UK", "", "with space", "c1.yagid", "bbc1.uk"] {
+        let d = ChannelDraft { guide_id: guide_id.into(), ..draft("x", "http://h/x") };
+        ids.push(library.create_channel("t", d).await.unwrap().id);
+    }
+    let catalog = library.catalog();
+    let out: Vec<_> = ids.iter().map(|id| catalog.output_id(catalog.channel(*id).unwrap()).into_owned()).collect();
+    assert_eq!(out, ["bbc1.uk", "c2.yagid", "c3.yagid", "c4.yagid", "c5.yagid", "c6.yagid"]);
+}
+
+#[tokio::test]
+async fn events_and_replies_of_sources_hide_credentials() {
+    let tmp = tempfile::tempdir().unwrap();
+    let events = Events::default();
+    let mut told = events.subscribe();
+    let library = Library::open(tmp.path(), events).unwrap().library;
+    let d = SourceDraft {
+        url: "http://u:canary@h/get.php?username=a&password=canary".into(),
+        kind: None,
+        name: None,
+        interval_s: None,
+        enabled: None,
+    };
+    let source = library.create_source("t", d.clone()).await.unwrap();
+    assert_eq!((source.name.as_str(), source.kind), ("h", SourceKind::Playlist));
+    assert!(!format!("{:?}", told.recv().await.unwrap()).contains("canary"));
+    assert_eq!(library.create_source("t", d).await.unwrap_err().field.as_deref(), Some("url"));
+    let report = RefreshReport { ok: true, seen: 3, ..RefreshReport::default() };
+    let etag = Validators { etag: Some("\"x\"".into()), ..Validators::default() };
+    library.record_refresh(source.id, report.clone(), Some(etag.clone())).await.unwrap();
+    assert_eq!(library.catalog().validators(source.id), etag);
+    let patch = SourcePatch { url: Some("http://other/".into()), ..SourcePatch::default() };
+    library.update_source("t", source.id, patch).await.unwrap();
+    assert_eq!(library.catalog().validators(source.id), Validators::default());
+    assert_eq!(library.catalog().source(source.id).unwrap().last, Some(report));
+}
+
+#[tokio::test]
+async fn a_new_password_replaces_the_old_one_at_once() {
+    let (_tmp, library) = open();
+    let first = library.create_user("t", user("a")).await.unwrap();
+    let second = library.reset_password("t", first.user.id).await.unwrap();
+    assert_ne!(first.password, second.password);
+    let catalog = library.catalog();
+    let viewer = catalog.viewer("a").unwrap();
+    assert!(viewer.password.matches(&second.password) && !viewer.password.matches(&first.password));
+    assert_eq!(viewer.user.version, 2);
+}

@@ -1,0 +1,105 @@
+//! The writer thread.
+//!
+//! Owns the one connection that writes and the state that goes with it. Must not enter: what a job does. Invariant: jobs run
+//! one after the other in the order of their arrival; the queue is bounded, so a flood waits outside.
+
+use std::{fs::File, io, thread};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+/// Waiting jobs at most; the next sender waits.
+const QUEUE: usize = 64;
+
+type Job<S> = Box<dyn FnOnce(&mut Connection, &mut S) + Send>;
+
+enum Message<S> {
+    Run(Job<S>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The thread has ended, or the job panicked.
+#[derive(Debug)]
+pub struct Closed;
+
+/// Handle to the thread. Dropping the last one drains the queue and ends it too.
+pub struct Writer<S>(mpsc::Sender<Message<S>>);
+
+impl<S> Clone for Writer<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Send + 'static> Writer<S> {
+    pub fn spawn(conn: Connection, state: S, lock: File) -> io::Result<Self> {
+        let (sender, inbox) = mpsc::channel(QUEUE);
+        thread::Builder::new().name("yagid-store".to_owned()).spawn(move || serve(conn, state, inbox, lock))?;
+        Ok(Self(sender))
+    }
+
+    /// Runs `job` on the thread. Once sent it runs to its end, also when the caller goes away.
+    pub async fn run<T, F>(&self, job: F) -> Result<T, Closed>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
+    {
+        let (message, answer) = wrap(job);
+        self.0.send(message).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// The same from a thread that may block.
+    pub fn run_blocking<T, F>(&self, job: F) -> Result<T, Closed>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
+    {
+        let (message, answer) = wrap(job);
+        self.0.blocking_send(message).map_err(|_| Closed)?;
+        answer.blocking_recv().map_err(|_| Closed)
+    }
+
+    /// Runs what is queued, checkpoints, closes the file and ends the thread.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.0.send(Message::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+fn wrap<S, T, F>(job: F) -> (Message<S>, oneshot::Receiver<T>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let run: Job<S> = Box::new(move |conn, state| {
+        // Nobody waits any more: the work is done all the same.
+        let _ = reply.send(job(conn, state));
+    });
+    (Message::Run(run), answer)
+}
+
+fn serve<S>(mut conn: Connection, mut state: S, mut inbox: mpsc::Receiver<Message<S>>, lock: File) {
+    let mut done = None;
+    while let Some(message) = inbox.blocking_recv() {
+        match message {
+            Message::Run(job) => job(&mut conn, &mut state),
+            Message::Close(reply) => {
+                done = Some(reply);
+                break;
+            }
+        }
+    }
+    let _ = conn.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);");
+    if let Err((_, cause)) = conn.close() {
+        tracing::warn!(%cause, "the database did not close cleanly; it recovers at the next start");
+    }
+    drop(lock);
+    drop(inbox);
+    if let Some(reply) = done {
+        let _ = reply.send(());
+    }
+}
