@@ -9,8 +9,11 @@ mod decode;
 mod file;
 mod names;
 mod record;
+pub mod refresh;
 mod shelf;
 pub mod testcard;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod write;
 mod xmltv;

@@ -3,9 +3,17 @@
 //! Owns which action answers what. Must not enter: I/O but the guide's file, accounts' rules, clocks. Invariant: a viewer
 //! that is not active gets the login object whatever it asks for, and no list is ever held whole in memory.
 
+mod epg;
+mod live;
+mod panel;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+use yagi_api::UserStatus;
 
 use crate::{
     guide::Guide,
@@ -29,19 +37,116 @@ pub struct Ask<'a> {
     pub now: i64,
 }
 
-/// `player_api.php`.
-#[allow(unused_variables)]
-pub fn player_api(ask: Ask<'_>) -> Pieces {
-    Box::new(std::iter::empty())
+/// Actions with an answer of their own; everything else is answered with the login object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Login,
+    LiveCategories,
+    LiveStreams,
+    /// Films and series: there are none, and an empty list is what players survive.
+    NoRows,
+    NoFilm,
+    NoSeries,
+    ShortEpg,
+    WholeEpg,
+    PanelEpg,
 }
 
-/// `panel_api.php`.
-#[allow(unused_variables)]
+impl Action {
+    /// Reads the words and the legacy numbers of Xtream Codes.
+    fn parse(text: &str) -> Self {
+        match text {
+            "get_live_categories" | "201" => Self::LiveCategories,
+            "get_live_streams" | "202" => Self::LiveStreams,
+            "get_vod_categories" | "get_vod_streams" | "get_series_categories" | "get_series" => Self::NoRows,
+            "200" | "203" | "206" | "208" => Self::NoRows,
+            "get_series_info" | "204" => Self::NoSeries,
+            "get_vod_info" | "209" => Self::NoFilm,
+            "get_short_epg" | "205" => Self::ShortEpg,
+            "get_simple_data_table" | "get_simple_date_table" | "207" => Self::WholeEpg,
+            "get_epg" => Self::PanelEpg,
+            _ => Self::Login,
+        }
+    }
+}
+
+/// `player_api.php`.
+pub fn player_api(ask: Ask<'_>) -> Pieces {
+    match action(&ask) {
+        Action::Login => one(login(&ask)),
+        Action::LiveCategories => live::categories(&ask),
+        Action::LiveStreams => live::streams(&ask),
+        Action::NoRows => text("[]"),
+        Action::NoFilm => text(r#"{"info":{},"movie_data":{}}"#),
+        Action::NoSeries => text(r#"{"seasons":[],"info":{},"episodes":{}}"#),
+        Action::ShortEpg => epg::short(&ask),
+        Action::WholeEpg => epg::whole(&ask),
+        Action::PanelEpg => epg::panel(&ask),
+    }
+}
+
+/// `panel_api.php`: the older panel, which gives everything at once.
 pub fn panel_api(ask: Ask<'_>) -> Pieces {
-    Box::new(std::iter::empty())
+    match action(&ask) {
+        Action::PanelEpg => epg::panel(&ask),
+        _ if !is_active(&ask) => one(login(&ask)),
+        _ => panel::everything(&ask),
+    }
 }
 
 /// Wrong name or password: HTTP 200 with this.
 pub fn refused() -> Bytes {
     Bytes::from_static(br#"{"user_info":{"auth":0}}"#)
+}
+
+fn is_active(ask: &Ask<'_>) -> bool {
+    ask.viewer.status(ask.now) == UserStatus::Active
+}
+
+fn action(ask: &Ask<'_>) -> Action {
+    if !is_active(ask) {
+        return Action::Login;
+    }
+    Action::parse(ask.params.get("action").unwrap_or_default().trim())
+}
+
+fn login(ask: &Ask<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    let user_info = wire::UserInfo::new(ask.viewer, ask.active, ask.now);
+    wire::put(&mut out, &wire::Login { user_info, server_info: wire::ServerInfo::new(ask.base, ask.now) });
+    out
+}
+
+fn one(bytes: Vec<u8>) -> Pieces {
+    Box::new(std::iter::once(bytes.into()))
+}
+
+fn text(text: &'static str) -> Pieces {
+    Box::new(std::iter::once(Bytes::from_static(text.as_bytes())))
+}
+
+/// Rows between a head and a tail, gathered into pieces as they are taken. `row` appends the next row, or returns false at
+/// the end.
+fn rows(head: Vec<u8>, tail: &'static str, mut row: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static) -> Pieces {
+    const PIECE: usize = 32 << 10;
+    let mut out = head;
+    let (mut first, mut ended) = (true, false);
+    Box::new(std::iter::from_fn(move || {
+        while !ended && out.len() < PIECE {
+            let before = out.len();
+            if !first {
+                out.push(b',');
+            }
+            if row(&mut out) {
+                first = false;
+            } else {
+                out.truncate(before);
+                out.extend_from_slice(tail.as_bytes());
+                ended = true;
+            }
+        }
+        let next = if ended { Vec::new() } else { Vec::with_capacity(PIECE + 2048) };
+        let piece = std::mem::replace(&mut out, next);
+        (!piece.is_empty()).then(|| piece.into())
+    }))
 }

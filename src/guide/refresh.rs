@@ -1,0 +1,162 @@
+//! One refresh of a guide source: download, build, swap, report.
+//!
+//! Owns what is refused as a whole and how it is told. Must not enter: schedules, XMLTV's shape. Invariants: whatever goes
+//! wrong, the old generation stays and is served; reading runs on a blocking thread; no report carries a credential.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io,
+    time::{Duration, Instant, SystemTime},
+};
+
+use yagi_api::{RefreshReport, Source};
+
+use super::{
+    Guide,
+    build::{self, Window},
+    file::Facts,
+    xmltv::Counts,
+};
+use crate::{
+    config::Import,
+    library::{Library, Validators},
+    upstream::{Caps, Conditions, Fetcher, Spool},
+};
+
+/// A document with fewer programmes than this share of the last one is held back, in percent.
+const LEAST_PERCENT: u64 = 20;
+const MIB: u64 = 1 << 20;
+
+/// Refreshes `source` and keeps the report in the library.
+pub async fn run(guide: &Guide, library: &Library, fetcher: &Fetcher, source: &Source, caps: &Import) -> RefreshReport {
+    let began = Instant::now();
+    let mut report = RefreshReport::default();
+    let validators = match attempt(guide, library, fetcher, source, caps, &mut report).await {
+        Ok(validators) => {
+            report.ok = true;
+            validators
+        }
+        Err(reason) => {
+            report.error = Some(reason);
+            None
+        }
+    };
+    report.at = now();
+    report.millis = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+    match &report.error {
+        Some(error) => tracing::warn!(source = %source.name, error, "the guide was not refreshed; the old one stays"),
+        None => tracing::info!(
+            source = %source.name,
+            programmes = report.seen,
+            channels = report.added,
+            skipped = report.skipped,
+            millis = report.millis,
+            unchanged = report.unchanged,
+            "guide refreshed"
+        ),
+    }
+    if let Err(e) = library.record_refresh(source.id, report.clone(), validators).await {
+        tracing::warn!(source = %source.name, error = %e, "the result of the refresh could not be kept");
+    }
+    // A source may have been deleted while its guide was read.
+    guide.retain(&library.catalog());
+    report
+}
+
+async fn attempt(
+    guide: &Guide,
+    library: &Library,
+    fetcher: &Fetcher,
+    source: &Source,
+    caps: &Import,
+    report: &mut RefreshReport,
+) -> Result<Option<Validators>, String> {
+    let time = Duration::from_secs(caps.max_seconds.into());
+    let deadline = Instant::now() + time;
+    let catalog = library.catalog();
+    let old = guide.of_source(source.id);
+    let place = place(&source.url);
+    // The window moves: a document that reaches beyond it gives more later, although it has not changed.
+    let settled = old.as_ref().is_some_and(|g| g.facts.place == place && !g.facts.clipped);
+    let seen = catalog.validators(source.id);
+    let conditions =
+        if settled { Conditions { etag: seen.etag, last_modified: seen.last_modified } } else { Conditions::default() };
+    let wire = Caps { bytes: u64::from(caps.max_download_mib) * MIB, time };
+    let fetched = fetcher.fetch(&source.url, &conditions, wire).await.map_err(|e| e.to_string())?;
+    if fetched.not_modified {
+        report.unchanged = true;
+        if let Some(old) = old {
+            (report.seen, report.added) = (old.facts.seen, old.channels.len() as u32);
+        }
+        return Ok(None);
+    }
+    let settings = catalog.settings();
+    let now = now();
+    let window = Window {
+        from: now - i64::from(settings.guide_past_h) * 3600,
+        until: now + i64::from(settings.guide_future_d) * 86_400,
+    };
+    let facts = Facts { source: source.id.0, place, built_at: now, ..Facts::default() };
+    let (guide, max) = (guide.clone(), u64::from(caps.max_guide_mib) * MIB);
+    let body = fetched.body;
+    let apply = move || apply(&guide, &body, max, deadline, window, facts);
+    let (counts, channels) = tokio::task::spawn_blocking(apply)
+        .await
+        .map_err(|e| format!("reading the guide failed: {e}; please report this"))??;
+    report.seen = counts.programmes;
+    report.skipped = counts.skipped;
+    report.notes = counts.notes;
+    report.added = channels;
+    Ok(Some(Validators { etag: fetched.etag, last_modified: fetched.last_modified, digest: None }))
+}
+
+/// Reads a download and puts it in the place of the source's old generation; the counts and the channels it has.
+fn apply(
+    guide: &Guide,
+    body: &Spool,
+    max_unpacked: u64,
+    deadline: Instant,
+    window: Window,
+    facts: Facts,
+) -> Result<(Counts, u32), String> {
+    if body.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let old = guide.of_source(yagi_api::SourceId(facts.source));
+    let enough = |new: &Facts| match &old {
+        // Nothing is lost when all that the old one has is over.
+        Some(old) if old.facts.place == new.place && old.facts.until > new.built_at => {
+            let (seen, before) = (u64::from(new.seen), u64::from(old.facts.seen));
+            if seen * 100 < before * LEAST_PERCENT {
+                return Err(format!(
+                    "the file has {seen} programmes where the last one had {before}: it is held back as broken; if it is \
+                     right, delete the source and add it again"
+                ));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    let input = body.reader(max_unpacked).map_err(|e| told(&e))?;
+    let (generation, counts) = build::build(&guide.0.dir, input, deadline, window, facts, enough)
+        .map_err(|e| yagi_api::text::clean(&e.to_string(), 512).into_owned())?;
+    let channels = generation.channels.len() as u32;
+    guide.publish(generation);
+    Ok((counts, channels))
+}
+
+fn told(e: &io::Error) -> String {
+    format!("the download cannot be unpacked: {e}")
+}
+
+/// Digest of where a guide comes from, which may carry a password.
+fn place(url: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    url.hash(&mut hash);
+    hash.finish()
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,74 @@
+//! The lists of live channels and their categories.
+//!
+//! Owns filter and paging. Must not enter: JSON types. Invariant: every listed channel's category is listed too, and both
+//! only if the viewer may see them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use yagi_api::{CategoryId, Channel};
+
+use super::{Ask, Pieces, rows, wire};
+use crate::library::{Catalog, Viewer};
+
+/// A viewer's channels by number, walked without holding a list.
+pub struct Lineup {
+    pub catalog: Arc<Catalog>,
+    viewer: Arc<Viewer>,
+    next: usize,
+}
+
+impl Lineup {
+    pub fn new(ask: &Ask<'_>) -> Self {
+        Self { catalog: Arc::clone(ask.catalog), viewer: Arc::clone(ask.viewer), next: 0 }
+    }
+}
+
+impl Iterator for Lineup {
+    type Item = Arc<Channel>;
+
+    fn next(&mut self) -> Option<Arc<Channel>> {
+        let rest = self.catalog.channels().get(self.next..)?;
+        let step = rest.iter().position(|c| self.catalog.may_watch(&self.viewer, c));
+        self.next += step.map_or(rest.len(), |n| n + 1);
+        step.map(|n| Arc::clone(&rest[n]))
+    }
+}
+
+/// Categories that have a channel for this viewer, in their order.
+pub fn filled(ask: &Ask<'_>) -> Vec<CategoryId> {
+    let used: HashSet<CategoryId> = ask.catalog.lineup(ask.viewer).map(|c| c.category).collect();
+    ask.catalog.categories().iter().map(|c| c.id).filter(|id| used.contains(id)).collect()
+}
+
+/// Appends a category's row.
+pub fn category(catalog: &Catalog, id: CategoryId, out: &mut Vec<u8>) -> bool {
+    catalog.category(id).map(|c| wire::put(out, &wire::CategoryRow::new(c))).is_some()
+}
+
+pub fn categories(ask: &Ask<'_>) -> Pieces {
+    let catalog = Arc::clone(ask.catalog);
+    let mut ids = page(ask, filled(ask).into_iter());
+    rows(b"[".to_vec(), "]", move |out| ids.next().is_some_and(|id| category(&catalog, id, out)))
+}
+
+pub fn streams(ask: &Ask<'_>) -> Pieces {
+    let wanted = match ask.params.get("category_id").map(str::trim) {
+        None | Some("" | "0" | "*") => None,
+        // What is no number is no category: nothing is in it.
+        Some(id) => Some(id.parse().map_or(CategoryId(0), CategoryId)),
+    };
+    let catalog = Arc::clone(ask.catalog);
+    let mut channels = page(ask, Lineup::new(ask).filter(move |c| wanted.is_none_or(|id| c.category == id)));
+    rows(b"[".to_vec(), "]", move |out| {
+        let Some(channel) = channels.next() else { return false };
+        wire::put(out, &wire::LiveRow::new(&channel, &catalog.output_id(&channel)));
+        true
+    })
+}
+
+/// `params[offset]` and `params[items_per_page]`; without them all.
+fn page<I: Iterator>(ask: &Ask<'_>, all: I) -> std::iter::Take<std::iter::Skip<I>> {
+    let number = |key| ask.params.get(key).and_then(|n| n.trim().parse::<usize>().ok());
+    let size = number("params[items_per_page]").filter(|n| *n > 0).unwrap_or(usize::MAX);
+    all.skip(number("params[offset]").unwrap_or(0)).take(size)
+}

@@ -1,0 +1,31 @@
+//! `panel_api.php`: account, server, categories and all channels in one object, as the panels before `player_api.php` did.
+//!
+//! Must not enter: JSON types. Invariant: the same rows as `player_api.php` gives, so that the two never disagree.
+
+use super::{
+    Ask, Pieces,
+    live::{self, Lineup},
+    login, rows, wire,
+};
+
+pub fn everything(ask: &Ask<'_>) -> Pieces {
+    let mut head = login(ask);
+    // The login object stays open for more.
+    head.pop();
+    head.extend_from_slice(br#","categories":{"movie":[],"live":["#);
+    for (n, id) in live::filled(ask).into_iter().enumerate() {
+        if n > 0 {
+            head.push(b',');
+        }
+        live::category(ask.catalog, id, &mut head);
+    }
+    head.extend_from_slice(br#"],"series":[]},"available_channels":{"#);
+    let mut lineup = Lineup::new(ask);
+    rows(head, "}}", move |out| {
+        let Some(channel) = lineup.next() else { return false };
+        out.extend_from_slice(format!("\"{}\":", channel.id).as_bytes());
+        let catalog = &lineup.catalog;
+        wire::put(out, &wire::PanelRow::new(&channel, &catalog.output_id(&channel), catalog.category_name(&channel)));
+        true
+    })
+}

@@ -1,0 +1,279 @@
+//! The JSON types that players expect, and nothing else: numbers that must be strings, strings that must not be null.
+//!
+//! Every row of docs/XTREAM.md's table of types is decided here. Must not enter: which rows an answer has. Invariant: no
+//! field is null, and no field that a known player reads as a string is a number, or the other way round.
+
+use std::fmt;
+
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use yagi_api::{Category, Channel, Programme};
+
+use crate::{guide::time, http::Base, library::Viewer};
+
+/// "Never" of `exp_date`: 2038-01-01, the last new year that players with 32-bit times understand.
+pub const NEVER: i64 = 2_145_916_800;
+
+/// A number as a string of digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits(pub i64);
+
+impl Serialize for Digits {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // A sign would not be a digit.
+        to.collect_str(&self.0.max(0))
+    }
+}
+
+/// A text in base64 of its UTF-8.
+#[derive(Clone, Copy)]
+struct Base64<'a>(&'a str);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&base64::display::Base64Display::new(self.0.as_bytes(), &STANDARD))
+    }
+}
+
+/// `YYYY-MM-DD hh:mm:ss` in UTC.
+#[derive(Clone, Copy)]
+struct Stamp(i64);
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&time::wire(self.0))
+    }
+}
+
+#[derive(Serialize)]
+pub struct Login<'a> {
+    pub user_info: UserInfo<'a>,
+    pub server_info: ServerInfo<'a>,
+}
+
+#[derive(Serialize)]
+pub struct UserInfo<'a> {
+    username: &'a str,
+    password: &'a str,
+    message: &'static str,
+    auth: u8,
+    status: &'static str,
+    exp_date: Digits,
+    is_trial: &'static str,
+    active_cons: Digits,
+    created_at: Digits,
+    max_connections: Digits,
+    allowed_output_formats: [&'static str; 1],
+}
+
+impl<'a> UserInfo<'a> {
+    pub fn new(viewer: &'a Viewer, active: u32, now: i64) -> Self {
+        let user = &viewer.user;
+        Self {
+            username: &user.name,
+            // The player sent it; it builds its stream URLs from this copy.
+            password: viewer.password.expose(),
+            message: "",
+            auth: 1,
+            status: viewer.status(now).word(),
+            exp_date: Digits(user.expires_at.unwrap_or(NEVER).min(NEVER)),
+            is_trial: if user.trial { "1" } else { "0" },
+            active_cons: Digits(active.into()),
+            created_at: Digits(user.created_at),
+            max_connections: Digits(user.max_connections.into()),
+            // Never empty: some players take m3u8 then.
+            allowed_output_formats: ["ts"],
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct ServerInfo<'a> {
+    url: &'a str,
+    port: Digits,
+    https_port: Digits,
+    server_protocol: &'static str,
+    rtmp_port: &'static str,
+    timezone: &'static str,
+    timestamp_now: i64,
+    time_now: Stamp,
+}
+
+impl<'a> ServerInfo<'a> {
+    pub fn new(base: &'a Base, now: i64) -> Self {
+        let port = Digits(base.port.into());
+        Self {
+            url: &base.host,
+            port,
+            // Players build protocol://url:port, some with https_port: behind TLS both are the one that works.
+            https_port: if base.scheme == "https" { port } else { Digits(443) },
+            server_protocol: base.scheme,
+            rtmp_port: "1935",
+            timezone: "UTC",
+            timestamp_now: now,
+            time_now: Stamp(now),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct CategoryRow<'a> {
+    category_id: Digits,
+    category_name: &'a str,
+    parent_id: u8,
+}
+
+impl<'a> CategoryRow<'a> {
+    pub fn new(category: &'a Category) -> Self {
+        Self { category_id: Digits(category.id.0.into()), category_name: &category.name, parent_id: 0 }
+    }
+}
+
+#[derive(Serialize)]
+pub struct LiveRow<'a> {
+    num: u32,
+    name: &'a str,
+    stream_type: &'static str,
+    stream_id: u32,
+    stream_icon: &'a str,
+    epg_channel_id: &'a str,
+    added: Digits,
+    category_id: Digits,
+    category_ids: [u32; 1],
+    custom_sid: &'static str,
+    tv_archive: u8,
+    direct_source: &'static str,
+    tv_archive_duration: u8,
+}
+
+impl<'a> LiveRow<'a> {
+    pub fn new(channel: &'a Channel, output_id: &'a str) -> Self {
+        Self {
+            num: channel.number,
+            name: &channel.name,
+            stream_type: "live",
+            stream_id: channel.id.0,
+            stream_icon: &channel.logo,
+            epg_channel_id: output_id,
+            added: Digits(channel.added_at),
+            category_id: Digits(channel.category.0.into()),
+            category_ids: [channel.category.0],
+            custom_sid: "",
+            tv_archive: 0,
+            // Some players would play it instead of us.
+            direct_source: "",
+            tv_archive_duration: 0,
+        }
+    }
+}
+
+/// A channel as the legacy panel lists it.
+#[derive(Serialize)]
+pub struct PanelRow<'a> {
+    #[serde(flatten)]
+    row: LiveRow<'a>,
+    type_name: &'static str,
+    category_name: &'a str,
+    series_no: &'static str,
+    live: &'static str,
+    container_extension: &'static str,
+}
+
+impl<'a> PanelRow<'a> {
+    pub fn new(channel: &'a Channel, output_id: &'a str, category_name: &'a str) -> Self {
+        Self {
+            row: LiveRow::new(channel, output_id),
+            type_name: "Live Streams",
+            category_name,
+            series_no: "",
+            live: "1",
+            container_extension: "ts",
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct EpgRow<'a> {
+    id: Digits,
+    epg_id: Digits,
+    title: Base64<'a>,
+    lang: &'a str,
+    start: Stamp,
+    end: Stamp,
+    stop: Stamp,
+    description: Base64<'a>,
+    channel_id: &'a str,
+    start_timestamp: Digits,
+    stop_timestamp: Digits,
+    now_playing: u8,
+    has_archive: u8,
+}
+
+impl<'a> EpgRow<'a> {
+    pub fn new(channel: &Channel, output_id: &'a str, p: &'a Programme, now: i64) -> Self {
+        Self {
+            id: Digits(row_id(channel.id.0, p.start)),
+            epg_id: Digits(channel.id.0.into()),
+            title: Base64(&p.title),
+            lang: &p.lang,
+            start: Stamp(p.start),
+            end: Stamp(p.stop),
+            stop: Stamp(p.stop),
+            description: Base64(&p.description),
+            channel_id: output_id,
+            start_timestamp: Digits(p.start),
+            stop_timestamp: Digits(p.stop),
+            now_playing: u8::from(p.start <= now && now < p.stop),
+            has_archive: 0,
+        }
+    }
+}
+
+/// A number below 2^31 that stays the programme's as long as its channel and start stay.
+fn row_id(channel: u32, start: i64) -> i64 {
+    let mixed = (u64::from(channel) << 32 | (start as u64 & 0xffff_ffff)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 33).max(1) as i64
+}
+
+/// A programme as `panel_api.php?action=get_epg` gives it: times are integers there.
+#[derive(Serialize)]
+pub struct PanelEpgRow<'a> {
+    id: Digits,
+    epg_id: Digits,
+    title: Base64<'a>,
+    lang: &'a str,
+    start: i64,
+    end: i64,
+    description: Base64<'a>,
+    channel_id: &'a str,
+}
+
+impl<'a> PanelEpgRow<'a> {
+    pub fn new(channel: &Channel, output_id: &'a str, p: &'a Programme) -> Self {
+        Self {
+            id: Digits(row_id(channel.id.0, p.start)),
+            epg_id: Digits(channel.id.0.into()),
+            title: Base64(&p.title),
+            lang: &p.lang,
+            start: p.start,
+            end: p.stop,
+            description: Base64(&p.description),
+            channel_id: output_id,
+        }
+    }
+}
+
+/// Appends a value. A row of ours always serialises: its fields are texts and numbers.
+pub fn put(out: &mut Vec<u8>, row: &impl Serialize) {
+    let whole = out.len();
+    if serde_json::to_writer(&mut *out, row).is_err() {
+        out.truncate(whole);
+        out.extend_from_slice(b"{}");
+    }
+}
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.max(0).fmt(f)
+    }
+}
