@@ -3,8 +3,6 @@
 //! Every row of docs/XTREAM.md's table of types is decided here. Must not enter: which rows an answer has. Invariant: no
 //! field is null, and no field that a known player reads as a string is a number, or the other way round.
 
-use std::fmt;
-
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use yagi_api::{Category, Channel, Programme};
@@ -32,6 +30,16 @@ struct Base64<'a>(&'a str);
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&base64::display::Base64Display::new(self.0.as_bytes(), &STANDARD))
+    }
+}
+
+/// A foreign text. It was cleaned at the border; whatever slipped through is dropped here once more.
+#[derive(Clone, Copy)]
+struct Text<'a>(&'a str);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&yagi_api::text::clean(self.0, usize::MAX))
     }
 }
 
@@ -119,23 +127,23 @@ impl<'a> ServerInfo<'a> {
 #[derive(Serialize)]
 pub struct CategoryRow<'a> {
     category_id: Digits,
-    category_name: &'a str,
+    category_name: Text<'a>,
     parent_id: u8,
 }
 
 impl<'a> CategoryRow<'a> {
     pub fn new(category: &'a Category) -> Self {
-        Self { category_id: Digits(category.id.0.into()), category_name: &category.name, parent_id: 0 }
+        Self { category_id: Digits(category.id.0.into()), category_name: Text(&category.name), parent_id: 0 }
     }
 }
 
 #[derive(Serialize)]
 pub struct LiveRow<'a> {
     num: u32,
-    name: &'a str,
+    name: Text<'a>,
     stream_type: &'static str,
     stream_id: u32,
-    stream_icon: &'a str,
+    stream_icon: Text<'a>,
     epg_channel_id: &'a str,
     added: Digits,
     category_id: Digits,
@@ -150,10 +158,10 @@ impl<'a> LiveRow<'a> {
     pub fn new(channel: &'a Channel, output_id: &'a str) -> Self {
         Self {
             num: channel.number,
-            name: &channel.name,
+            name: Text(&channel.name),
             stream_type: "live",
             stream_id: channel.id.0,
-            stream_icon: &channel.logo,
+            stream_icon: Text(&channel.logo),
             epg_channel_id: output_id,
             added: Digits(channel.added_at),
             category_id: Digits(channel.category.0.into()),
@@ -173,7 +181,7 @@ pub struct PanelRow<'a> {
     #[serde(flatten)]
     row: LiveRow<'a>,
     type_name: &'static str,
-    category_name: &'a str,
+    category_name: Text<'a>,
     series_no: &'static str,
     live: &'static str,
     container_extension: &'static str,
@@ -184,7 +192,7 @@ impl<'a> PanelRow<'a> {
         Self {
             row: LiveRow::new(channel, output_id),
             type_name: "Live Streams",
-            category_name,
+            category_name: Text(category_name),
             series_no: "",
             live: "1",
             container_extension: "ts",
@@ -197,7 +205,7 @@ pub struct EpgRow<'a> {
     id: Digits,
     epg_id: Digits,
     title: Base64<'a>,
-    lang: &'a str,
+    lang: Text<'a>,
     start: Stamp,
     end: Stamp,
     stop: Stamp,
@@ -215,7 +223,7 @@ impl<'a> EpgRow<'a> {
             id: Digits(row_id(channel.id.0, p.start)),
             epg_id: Digits(channel.id.0.into()),
             title: Base64(&p.title),
-            lang: &p.lang,
+            lang: Text(&p.lang),
             start: Stamp(p.start),
             end: Stamp(p.stop),
             stop: Stamp(p.stop),
@@ -241,7 +249,7 @@ pub struct PanelEpgRow<'a> {
     id: Digits,
     epg_id: Digits,
     title: Base64<'a>,
-    lang: &'a str,
+    lang: Text<'a>,
     start: i64,
     end: i64,
     description: Base64<'a>,
@@ -254,7 +262,7 @@ impl<'a> PanelEpgRow<'a> {
             id: Digits(row_id(channel.id.0, p.start)),
             epg_id: Digits(channel.id.0.into()),
             title: Base64(&p.title),
-            lang: &p.lang,
+            lang: Text(&p.lang),
             start: p.start,
             end: p.stop,
             description: Base64(&p.description),
@@ -269,11 +277,5 @@ pub fn put(out: &mut Vec<u8>, row: &impl Serialize) {
     if serde_json::to_writer(&mut *out, row).is_err() {
         out.truncate(whole);
         out.extend_from_slice(b"{}");
-    }
-}
-
-impl fmt::Display for Digits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.max(0).fmt(f)
     }
 }
