@@ -1,1 +1,320 @@
-//! (being built)
+//! One GET on a connection of its own: connect, ask, follow redirects, hand the body over.
+//!
+//! Must not enter: what the body means. Invariants: no pool and no background task, so that dropping a [`Response`]
+//! closes its socket; at most five redirects, each to http(s) and each through the outbound policy; what may be a
+//! credential never crosses to another host or from https to http; heads are bounded and nothing waits past the deadline.
+
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::{
+    HeaderMap, StatusCode,
+    body::{Body as _, Incoming},
+    client::conn::http1,
+    header::{self, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
+use url::{Host, Position, Url};
+
+use super::{
+    UpstreamError,
+    outbound::Outbound,
+    socket::{self, Mended, Socket},
+};
+use crate::secret::redact;
+
+const MAX_REDIRECTS: usize = 5;
+/// The largest head that is read, and the largest piece of a body that one read gives.
+const MAX_READ: usize = 128 * 1024;
+const MAX_HEADERS: usize = 100;
+
+type Connection = http1::Connection<TokioIo<Mended<Socket>>, Empty<Bytes>>;
+
+/// A GET to be made.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub url: Url,
+    /// Sent to the first host only, but for the User-Agent.
+    pub headers: HeaderMap,
+    /// Redirects stay on this server, whatever name they give it (an engine's idea of its own name is rarely ours).
+    pub only: Option<Url>,
+}
+
+/// The head of an answer, and its body as it comes.
+pub(super) struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Body,
+}
+
+impl Ask {
+    pub(super) fn new(url: &str) -> Result<Self, UpstreamError> {
+        let url = Url::parse(url).map_err(|e| UpstreamError::Refused(format!("{}: {e}", redact(url))))?;
+        check_scheme(&url)?;
+        Ok(Self { url, headers: HeaderMap::new(), only: None })
+    }
+
+    /// Adds headers as a channel's source names them; those that HTTP itself needs are ours.
+    pub(super) fn with_headers(mut self, headers: &[(String, String)]) -> Result<Self, UpstreamError> {
+        const OURS: &[&str] = &["host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "range"];
+        for (name, value) in headers {
+            if OURS.iter().any(|h| h.eq_ignore_ascii_case(name)) || name.eq_ignore_ascii_case("icy-metadata") {
+                continue;
+            }
+            let wrong = || UpstreamError::Refused(format!("the header {name:?} of this source cannot be sent"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            self.headers.insert(name, HeaderValue::from_str(value).map_err(|_| wrong())?);
+        }
+        Ok(self)
+    }
+
+    /// Asks and follows redirects until there is an answer that is none.
+    pub(super) async fn send(mut self, outbound: &Outbound, deadline: Instant) -> Result<Response, UpstreamError> {
+        for _ in 0..=MAX_REDIRECTS {
+            let response = exchange(outbound, &self.url, &self.headers, deadline).await?;
+            if !matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let to = response.headers.get(header::LOCATION).and_then(|l| std::str::from_utf8(l.as_bytes()).ok());
+            let Some(to) = to else { return Ok(response) };
+            let next =
+                self.url.join(to).map_err(|e| UpstreamError::Refused(format!("redirect to {}: {e}", redact(to))))?;
+            self.follow(next)?;
+        }
+        Err(UpstreamError::Refused(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    fn follow(&mut self, mut next: Url) -> Result<(), UpstreamError> {
+        check_scheme(&next)?;
+        if let Some(only) = &self.only {
+            move_to(&mut next, only);
+        }
+        if may_share(&self.url, &next) {
+            if next.username().is_empty() && next.password().is_none() {
+                // Failing would mean a URL without a host; then there is nobody to tell them to either.
+                let _ = next.set_username(self.url.username());
+                let _ = next.set_password(self.url.password());
+            }
+        } else {
+            let agent = self.headers.remove(header::USER_AGENT);
+            self.headers.clear();
+            if let Some(agent) = agent {
+                self.headers.insert(header::USER_AGENT, agent);
+            }
+        }
+        self.url = next;
+        Ok(())
+    }
+}
+
+/// Puts `url` on the server of `onto`: scheme, credentials, host and port.
+pub(super) fn move_to(url: &mut Url, onto: &Url) {
+    let mut moved = onto.clone();
+    moved.set_path(url.path());
+    moved.set_query(url.query());
+    *url = moved;
+}
+
+fn check_scheme(url: &Url) -> Result<(), UpstreamError> {
+    match url.scheme() {
+        "http" | "https" if url.host().is_some() => Ok(()),
+        other => Err(UpstreamError::Refused(format!("only http:// and https:// are fetched, not {other}:"))),
+    }
+}
+
+/// Whether what was meant for the server of `from` may be told to that of `to`.
+fn may_share(from: &Url, to: &Url) -> bool {
+    let ports = (from.port_or_known_default(), to.port_or_known_default());
+    from.host() == to.host()
+        && match (from.scheme(), to.scheme()) {
+            ("http", "https") => ports.0 == ports.1 || ports == (Some(80), Some(443)),
+            (a, b) => a == b && ports.0 == ports.1,
+        }
+}
+
+async fn exchange(
+    outbound: &Outbound,
+    url: &Url,
+    headers: &HeaderMap,
+    deadline: Instant,
+) -> Result<Response, UpstreamError> {
+    let host = match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        None => return Err(UpstreamError::Refused("the address names no host".to_owned())),
+    };
+    let tls = url.scheme() == "https";
+    let port = url.port_or_known_default().unwrap_or(80);
+    let socket = socket::connect(outbound, &host, port, tls, deadline).await?;
+    let request = request(outbound, url, headers)?;
+    let lost = |e: hyper::Error| UpstreamError::Unreachable(format!("{host}:{port}: {}", words(&e)));
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_READ)
+        .max_headers(MAX_HEADERS)
+        .title_case_headers(true)
+        .ignore_invalid_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .handshake(TokioIo::new(Mended::new(socket)))
+        .await
+        .map_err(lost)?;
+    let mut connection = Box::pin(connection);
+    let mut asked = Box::pin(sender.send_request(request));
+    let mut over = false;
+    let head = poll_fn(|cx| {
+        if let Poll::Ready(head) = asked.as_mut().poll(cx) {
+            return Poll::Ready(head);
+        }
+        if !over {
+            // Its failure reaches the request as well, and says there what it was doing.
+            over = connection.as_mut().poll(cx).is_ready();
+        }
+        asked.as_mut().poll(cx)
+    });
+    let head = timeout_at(deadline, head)
+        .await
+        .map_err(|_| UpstreamError::Timeout("waiting for the answer to begin"))?
+        .map_err(lost)?;
+    let (head, incoming) = head.into_parts();
+    let body = Body { connection, over, incoming, peer: format!("{host}:{port}") };
+    Ok(Response { status: head.status, headers: head.headers, body })
+}
+
+fn request(outbound: &Outbound, url: &Url, headers: &HeaderMap) -> Result<hyper::Request<Empty<Bytes>>, UpstreamError> {
+    let mut request = hyper::Request::builder().uri(&url[Position::BeforePath..Position::AfterQuery]);
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    request = request.header(header::HOST, host);
+    if !headers.contains_key(header::USER_AGENT) {
+        request = request.header(header::USER_AGENT, outbound.user_agent.as_str());
+    }
+    if !headers.contains_key(header::ACCEPT) {
+        request = request.header(header::ACCEPT, "*/*");
+    }
+    if !url.username().is_empty() && !headers.contains_key(header::AUTHORIZATION) {
+        let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let pair = format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()));
+        let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+        request = request.header(header::AUTHORIZATION, format!("Basic {pair}"));
+    }
+    request = request.header(header::CONNECTION, "close");
+    let mut request = request
+        .body(Empty::new())
+        .map_err(|e| UpstreamError::Refused(format!("{} cannot be asked for: {e}", redact(url.as_str()))))?;
+    for (name, value) in headers {
+        request.headers_mut().append(name, value.clone());
+    }
+    Ok(request)
+}
+
+/// The body of a [`Response`]: it owns the connection and drives it when it is read.
+pub(super) struct Body {
+    connection: Pin<Box<Connection>>,
+    over: bool,
+    incoming: Incoming,
+    peer: String,
+}
+
+impl Body {
+    /// The next piece, `None` at the proper end. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        loop {
+            let frame = poll_fn(|cx| {
+                if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+                    return Poll::Ready(frame);
+                }
+                if !self.over {
+                    // Its failure reaches the body as well.
+                    self.over = self.connection.as_mut().poll(cx).is_ready();
+                }
+                Pin::new(&mut self.incoming).poll_frame(cx)
+            });
+            match frame.await {
+                None => return Ok(None),
+                Some(Err(e)) => return Err(UpstreamError::Unreachable(format!("{}: {}", self.peer, words(&e)))),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data()
+                        && !bytes.is_empty()
+                    {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All of it, if it is at most `max` bytes; else what came of it so far.
+    pub(super) async fn read(&mut self, max: usize, deadline: Instant) -> Result<Vec<u8>, UpstreamError> {
+        let mut out = Vec::new();
+        while out.len() <= max {
+            let piece = timeout_at(deadline, self.next())
+                .await
+                .map_err(|_| UpstreamError::Timeout("waiting for the rest of the answer"))??;
+            let Some(piece) = piece else { break };
+            out.extend_from_slice(&piece);
+        }
+        Ok(out)
+    }
+}
+
+/// An error of hyper with its cause: alone it says only "error reading a body".
+fn words(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(url: &str) -> Ask {
+        let headers = [("Cookie", "c"), ("X-Token", "t"), ("Referer", "r"), ("User-Agent", "Box"), ("Host", "evil")];
+        let headers: Vec<_> = headers.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        Ask::new(url).unwrap().with_headers(&headers).unwrap()
+    }
+
+    #[test]
+    fn credentials_stay_with_their_host() {
+        for (from, to, kept) in [
+            ("http://u:p@h/a", "http://h/b", true),
+            ("http://u:p@h/a", "https://h/b", true),
+            ("http://u:p@h/a", "http://h:81/b", false),
+            ("http://u:p@h/a", "http://g/b", false),
+            ("https://u:p@h/a", "http://h/b", false),
+        ] {
+            let mut ask = ask(from);
+            assert!(!ask.headers.contains_key("host"));
+            ask.follow(Url::parse(to).unwrap()).unwrap();
+            assert_eq!(ask.headers.contains_key("cookie"), kept, "{from} to {to}");
+            assert_eq!(ask.headers.contains_key("x-token"), kept);
+            assert_eq!(ask.headers.contains_key("referer"), kept);
+            assert_eq!(ask.url.username() == "u", kept);
+            assert_eq!(ask.headers["user-agent"], "Box");
+        }
+    }
+
+    #[test]
+    fn only_http_is_fetched() {
+        for bad in ["file:///etc/passwd", "ftp://h/x", "gopher://h", "data:,x", "no url", "http://"] {
+            assert!(matches!(Ask::new(bad), Err(UpstreamError::Refused(_))), "{bad}");
+        }
+        assert!(ask("http://h/").follow(Url::parse("file:///etc/passwd").unwrap()).is_err());
+    }
+
+    #[test]
+    fn refusals_tell_no_password() {
+        let error = Ask::new("http://u:canary@h:99999/").err().unwrap().to_string();
+        assert!(!error.contains("canary"), "{error}");
+    }
+}

@@ -1,22 +1,156 @@
-//! (being built)
+//! MPEG-TS over HTTP: asks, looks at what comes, and hands the bytes on.
+//!
+//! Owns the judgement whether an answer is a stream. Must not enter: packets (the ring aligns them), reconnecting (the
+//! stream decides). Invariant: a [`Body`] exists only when media bytes have come; a web page or a playlist never is one.
+
+use std::time::Duration;
+
 use bytes::Bytes;
+use hyper::{HeaderMap, StatusCode, header};
+use tokio::time::{Instant, timeout_at};
+use yagi_api::text::clean;
 
-use super::{UpstreamError, outbound::Outbound};
+use super::{UpstreamError, dial, outbound::Outbound};
 
-pub struct Request;
+/// What is looked at to tell media from text; also all that is kept until it is told.
+const SNIFF: usize = 188 * 6;
+const SYNC: u8 = 0x47;
+
+/// A stream to be asked for.
+pub struct Request {
+    ask: dial::Ask,
+    wait: Duration,
+}
+
 impl Request {
-    pub fn new(_url: &str, _headers: &[(String, String)], _outbound: &Outbound) -> Result<Self, UpstreamError> {
-        Ok(Self)
+    pub(super) fn new(url: &str, headers: &[(String, String)], outbound: &Outbound) -> Result<Self, UpstreamError> {
+        Ok(Self { ask: dial::Ask::new(url)?.with_headers(headers)?, wait: outbound.first_byte_timeout })
     }
 
-    pub async fn open(self, _outbound: &Outbound) -> Result<Body, UpstreamError> {
-        Err(UpstreamError::Ended)
+    pub(super) async fn open(self, outbound: &Outbound) -> Result<Body, UpstreamError> {
+        open(self.ask, outbound, Instant::now() + self.wait).await
     }
 }
 
-pub struct Body;
+/// Asks and waits until the first media bytes are there.
+pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant) -> Result<Body, UpstreamError> {
+    let mut response = ask.send(outbound, deadline).await?;
+    check_status(response.status)?;
+    let mut head = Vec::new();
+    let mut first = None;
+    loop {
+        let piece = timeout_at(deadline, response.body.next())
+            .await
+            .map_err(|_| UpstreamError::Timeout("waiting for the first bytes"))??;
+        let ended = piece.is_none();
+        if let Some(piece) = piece {
+            // As a rule one read tells; only a trickle needs collecting.
+            if first.is_none() && head.is_empty() && is_media(&piece) {
+                first = Some(piece);
+                break;
+            }
+            head.extend_from_slice(&piece);
+        }
+        if is_media(&head) {
+            break;
+        }
+        if ended && head.is_empty() {
+            return Err(UpstreamError::Ended);
+        }
+        if ended || head.len() >= SNIFF || looks_like_text(&head) {
+            return Err(UpstreamError::NotMedia(name_it(&response.headers, &head)));
+        }
+    }
+    Ok(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body })
+}
+
+fn check_status(status: StatusCode) -> Result<(), UpstreamError> {
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        404 | 410 => Err(UpstreamError::NotFound),
+        other => Err(UpstreamError::Status(other)),
+    }
+}
+
+/// Sync bytes one packet apart; a stream may begin in the middle of a packet.
+fn is_media(head: &[u8]) -> bool {
+    (0..188.min(head.len())).any(|at| {
+        let sure = if at == 0 { 2 } else { 4 };
+        let mut marks = head[at..].iter().step_by(188);
+        marks.len() >= sure && marks.all(|b| *b == SYNC)
+    })
+}
+
+/// Enough to stop waiting for more of it.
+fn looks_like_text(head: &[u8]) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    [&b"#EXT"[..], b"<", b"{", b"["].iter().any(|mark| text.starts_with(mark))
+}
+
+/// What came instead of a stream, in words for the operator.
+fn name_it(headers: &HeaderMap, head: &[u8]) -> String {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = clean(kind, 60).to_ascii_lowercase();
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if text.starts_with(b"#EXTM3U") && (kind.contains("mpegurl") || text.windows(7).any(|w| w == b"#EXT-X-")) {
+        "an HLS playlist came; HLS is not supported yet, give the address of the MPEG-TS stream".to_owned()
+    } else if text.starts_with(b"#EXT") {
+        "a playlist came; add it as a source instead".to_owned()
+    } else if text.starts_with(b"<") || kind.contains("html") || kind.contains("xml") {
+        "a web page came; the address or its access is wrong".to_owned()
+    } else if text.starts_with(b"{") || text.starts_with(b"[") || kind.contains("json") {
+        format!("JSON came: {}", clean(&String::from_utf8_lossy(text), 120))
+    } else if head.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
+        format!("text came: {}", clean(&String::from_utf8_lossy(text), 120))
+    } else if kind.is_empty() {
+        "unknown data came".to_owned()
+    } else {
+        format!("data of the type {kind} came")
+    }
+}
+
+/// A running stream. Dropping it closes its socket.
+pub struct Body {
+    first: Option<Bytes>,
+    body: dial::Body,
+}
+
 impl Body {
-    pub async fn next(&mut self) -> Result<Bytes, UpstreamError> {
-        Err(UpstreamError::Ended)
+    /// Cancel-safe; as much as one read gave.
+    pub(super) async fn next(&mut self) -> Result<Bytes, UpstreamError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        self.body.next().await?.ok_or(UpstreamError::Ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_is_told_from_text() {
+        let mut ts = vec![0u8; 188 * 5];
+        ts.iter_mut().step_by(188).for_each(|b| *b = SYNC);
+        assert!(is_media(&ts) && is_media(&ts[100..]) && is_media(&ts[..189]));
+        assert!(!is_media(&ts[..188]) && !is_media(b"") && !is_media(&[0; 2000]));
+        assert!(!is_media("GGGG".repeat(20).as_bytes()));
+    }
+
+    #[test]
+    fn what_came_instead_is_named() {
+        let name = |kind: &str, body: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            name_it(&headers, body.as_bytes())
+        };
+        assert!(name("application/x-mpegurl", "#EXTM3U\n").contains("HLS is not supported yet"));
+        assert!(name("text/plain", "\u{feff}#EXTM3U\n#EXT-X-VERSION:3\n").contains("HLS"));
+        assert!(name("text/plain", "#EXTM3U\n#EXTINF:-1,x\n").contains("playlist"));
+        assert!(name("text/html", "<html>").contains("web page"));
+        assert!(name("application/json", "{\"a\":\u{1b}1}").starts_with("JSON came: {\"a\":1}"));
+        assert!(name("text/plain", "no\r\nsuch").contains("no such"));
+        assert!(name("video/mp4", "\0\0\0\u{20}ftyp").contains("video/mp4"));
     }
 }

@@ -93,20 +93,26 @@ impl TestCard {
 
     /// The packets that are due, waiting for some if there are none. Cancel-safe.
     pub async fn next(&mut self) -> Bytes {
-        let due = self.due();
-        let now = Instant::now();
-        if due > now {
-            tokio::time::sleep_until(due + BURST).await;
-        } else if now.duration_since(due) > LATE {
-            self.start += now.duration_since(due);
+        if let Some(until) = self.wait(Instant::now()) {
+            tokio::time::sleep_until(until).await;
         }
         self.take(Instant::now())
+    }
+
+    /// Until when there is nothing to give.
+    fn wait(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.due();
+        let late = now.saturating_duration_since(due);
+        if late > LATE {
+            self.start += late;
+        }
+        (due > now).then(|| due + BURST)
     }
 
     fn due(&self) -> Instant {
         let ticks = (self.loops - self.skipped) * LOOP_27M + CLIP.packets[self.next].due;
         // 27 ticks are a microsecond.
-        (self.start + Duration::from_micros(ticks / 27)).checked_sub(HEAD_START).unwrap_or(self.start)
+        self.start + Duration::from_micros(ticks / 27).saturating_sub(HEAD_START)
     }
 
     fn take(&mut self, now: Instant) -> Bytes {
@@ -186,7 +192,7 @@ fn shift(f: &mut [u8], loops: u64) {
     let new = (old + (loops % WRAP_90K) * LOOP_90K) % WRAP_90K;
     f[0] = f[0] & 0xf0 | (new >> 30 & 7) as u8 * 2 | 1;
     f[1] = (new >> 22) as u8;
-    f[2] = (new >> 15) as u8 * 2 | 1;
+    f[2] = ((new >> 15) as u8) << 1 | 1;
     f[3] = (new >> 7) as u8;
     f[4] = (new as u8) << 1 | 1;
 }
