@@ -42,10 +42,18 @@ struct Room {
     shelf: ArcSwap<Shelf>,
     /// Held while the shelf is rebuilt, so that two refreshes do not lose one another.
     swap: Mutex<()>,
-    /// The last count of matched and unmatched channels, by (generation, catalog revision).
-    matched: Mutex<Option<((u64, u64), (u32, u32))>>,
+    matched: Mutex<Option<Matched>>,
     /// Tells the answers of this process from those of another.
     salt: u64,
+}
+
+/// The last count of channels with and without programmes, and what it was counted from.
+#[derive(Clone, Copy)]
+struct Matched {
+    generation: u64,
+    rev: u64,
+    with: u32,
+    without: u32,
 }
 
 impl Guide {
@@ -88,21 +96,20 @@ impl Guide {
     /// For `GET /api/guide`.
     pub fn status(&self, catalog: &Catalog) -> GuideStatus {
         let shelf = self.0.shelf.load_full();
-        let key = (shelf.number, catalog.rev);
         let known = *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (matched, unmatched) = match known {
-            Some((at, counts)) if at == key => counts,
+        let counted = match known {
+            Some(m) if (m.generation, m.rev) == (shelf.number, catalog.rev) => m,
             _ => {
-                let mut counts = (0, 0);
+                let mut m = Matched { generation: shelf.number, rev: catalog.rev, with: 0, without: 0 };
                 for channel in catalog.channels().iter().filter(|c| c.is_listed()) {
                     let has = testcard::is_testcard(channel) || shelf.find(channel).is_some();
-                    *(if has { &mut counts.0 } else { &mut counts.1 }) += 1;
+                    *(if has { &mut m.with } else { &mut m.without }) += 1;
                 }
-                *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, counts));
-                counts
+                *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some(m);
+                m
             }
         };
-        GuideStatus { matched, unmatched, ..shelf.status() }
+        GuideStatus { matched: counted.with, unmatched: counted.without, ..shelf.status() }
     }
 
     /// The channel's programmes that overlap `from..until`, oldest first, at most `limit`. `now` is for the test card only.

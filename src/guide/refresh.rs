@@ -160,3 +160,78 @@ fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::{guide::time, library::sample::channel};
+
+    const NOW: i64 = 1_767_268_800;
+
+    fn document(programmes: i64) -> String {
+        let one = |n: i64| {
+            let mut start = Vec::new();
+            time::xmltv(&mut start, NOW + n * 600);
+            let start = String::from_utf8(start).unwrap();
+            format!("<programme start=\"{start}\" channel=\"a\"><title>{n} of {programmes}</title></programme>")
+        };
+        format!("<tv>{}</tv>", (0..programmes).map(one).collect::<String>())
+    }
+
+    fn put(guide: &Guide, bytes: &[u8], place: u64, now: i64) -> Result<(u32, u32), String> {
+        let window = Window { from: now - 86_400, until: now + 8 * 86_400 };
+        let facts = Facts { source: 1, place, built_at: now, ..Facts::default() };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        apply(guide, &Spool::of(bytes).unwrap(), 1 << 20, deadline, window, facts).map(|(c, n)| (c.programmes, n))
+    }
+
+    fn kept(guide: &Guide) -> usize {
+        guide.programmes(&channel(1, "", "a"), NOW, i64::MIN, i64::MAX, 9999).unwrap().len()
+    }
+
+    #[test]
+    fn a_guide_that_shrinks_too_much_is_held_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let guide = Guide::open(dir.path()).unwrap();
+        assert_eq!(put(&guide, document(100).as_bytes(), 1, NOW), Ok((100, 1)));
+        let told = put(&guide, document(19).as_bytes(), 1, NOW).unwrap_err();
+        assert!(told.contains("19 programmes where the last one had 100"), "{told}");
+        assert_eq!(kept(&guide), 100);
+        assert_eq!(put(&guide, document(20).as_bytes(), 1, NOW), Ok((20, 1)));
+        // Another address may be of another size, and an old guide that is over protects nothing.
+        assert_eq!(put(&guide, document(2).as_bytes(), 2, NOW), Ok((2, 1)));
+        assert_eq!(put(&guide, document(100).as_bytes(), 2, NOW), Ok((100, 1)));
+        assert!(put(&guide, document(5).as_bytes(), 2, NOW).is_err());
+        let late = NOW + 2 * 86_400;
+        let text = document(400).replace(">3", "></title><title>");
+        assert!(put(&guide, text.as_bytes(), 2, late).is_ok());
+    }
+
+    #[test]
+    fn whatever_is_no_guide_is_told_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let guide = Guide::open(dir.path()).unwrap();
+        put(&guide, document(10).as_bytes(), 1, NOW).unwrap();
+        let gzip = |text: &str| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(text.as_bytes()).unwrap();
+            out.finish().unwrap()
+        };
+        let packed = gzip(&document(12));
+        let bomb = gzip(&format!("<tv>{}</tv>", " <x/>".repeat(1 << 19)));
+        for (bytes, expected) in [
+            (&b""[..], "empty"),
+            (b"<!DOCTYPE html><html></html>", "root element is <html>"),
+            (b"#EXTM3U\n#EXTINF:-1,A\nhttp://h/1\n", "text outside"),
+            (&packed[..packed.len() - 12], ""),
+            (&bomb, "larger than 1048576 bytes"),
+        ] {
+            let told = put(&guide, bytes, 1, NOW).unwrap_err();
+            assert!(told.contains(expected), "{told}");
+            assert_eq!(kept(&guide), 10);
+        }
+        assert_eq!(put(&guide, &packed, 1, NOW), Ok((12, 1)));
+    }
+}

@@ -321,3 +321,76 @@ proptest! {
         prop_assert!(Generation::open(Path::new(&path)).is_err());
     }
 }
+
+/// 2,000 channels with 252 programmes each, about 240 MB, made as it is read.
+fn big() -> impl std::io::BufRead {
+    struct Made<I>(I);
+    impl<I: Iterator<Item = String>> std::io::Read for Made<I> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            // Every part is smaller than the buffer around this reader.
+            let part = self.0.next().unwrap_or_default();
+            buf[..part.len()].copy_from_slice(part.as_bytes());
+            Ok(part.len())
+        }
+    }
+    let text = "What happens in this programme, with caf&eacute; and &amp; signs, as guides carry it for every entry. "
+        .repeat(3);
+    let channels = (0..2000)
+        .map(|c| format!("<channel id=\"ch{c}.example\"><display-name>Channel {c}</display-name></channel>\n"));
+    let programmes = (0..2000 * 252).map(move |n| {
+        let (c, n) = (n / 252, n % 252);
+        let (start, stop) = (stamp(NOW - 3600 + n * 2400), stamp(NOW - 3600 + (n + 1) * 2400));
+        format!(
+            "<programme start=\"{start}\" stop=\"{stop}\" channel=\"ch{c}.example\"><title lang=\"en\">Programme {n} of {c}</title>\
+             <sub-title>Episode {n}</sub-title><desc lang=\"en\">{text}</desc><category>News</category></programme>\n"
+        )
+    });
+    let whole = std::iter::once("<tv>\n".to_owned()).chain(channels).chain(programmes).chain(["</tv>\n".to_owned()]);
+    std::io::BufReader::with_capacity(64 << 10, Made(whole))
+}
+
+/// `cargo test --release -p yagid --lib big_guide -- --ignored --nocapture` prints the figures of docs/BENCHMARKS.md.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn big_guide() {
+    let rss = |key: &str| -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|l| l.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let (_dir, guide) = open();
+    let began = Instant::now();
+    let bytes = std::io::copy(&mut big(), &mut std::io::sink()).unwrap();
+    let making = began.elapsed();
+    let before = rss("VmHWM");
+    let began = Instant::now();
+    let facts = Facts { source: 1, built_at: NOW, ..Facts::default() };
+    let deadline = began + Duration::from_secs(600);
+    let (generation, counts) = build::build(&guide.0.dir, big(), deadline, WINDOW, facts, |_| Ok(())).unwrap();
+    guide.publish(generation);
+    let built = began.elapsed();
+    let file = fs::metadata(build::path(&guide.0.dir, 1)).unwrap().len();
+    println!(
+        "build: {} MB, {} programmes in {built:.2?} (making the text took {making:.2?} of it), peak RSS +{} kB, now {} kB, file {} MB",
+        bytes / 1_000_000,
+        counts.programmes,
+        rss("VmHWM") - before,
+        rss("VmRSS"),
+        file / 1_000_000
+    );
+    let began = Instant::now();
+    Guide::open(guide.0.dir.parent().unwrap()).unwrap();
+    println!("open: {:.2?}", began.elapsed());
+    let channels: Vec<_> = (0..2000).map(|c| channel(c + 1, "", &format!("ch{c}.example"))).collect();
+    let catalog = Arc::new(Catalog::sample(&channels, &[("alice", "p")]));
+    let (before, began) = (rss("VmHWM"), Instant::now());
+    let written: usize = write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), NOW)
+        .map(|p| p.len())
+        .sum();
+    println!("write: {} MB in {:.2?}, peak RSS +{} kB", written / 1_000_000, began.elapsed(), rss("VmHWM") - before);
+    let began = Instant::now();
+    for c in &channels {
+        assert_eq!(guide.programmes(c, NOW, NOW, NOW + 86_400, 4).unwrap().len(), 4);
+    }
+    println!("short guide: {:.2?} a channel", began.elapsed() / 2000);
+}
