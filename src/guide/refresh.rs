@@ -15,7 +15,7 @@ use super::{
     Guide,
     build::{self, Window},
     file::Facts,
-    xmltv::Counts,
+    xmltv::{Counts, Refusal},
 };
 use crate::{
     config::Import,
@@ -82,7 +82,7 @@ async fn attempt(
     let conditions =
         if settled { Conditions { etag: seen.etag, last_modified: seen.last_modified } } else { Conditions::default() };
     let wire = Caps { bytes: u64::from(caps.max_download_mib) * MIB, time };
-    let fetched = fetcher.fetch(&source.url, &conditions, wire).await.map_err(|e| e.to_string())?;
+    let fetched = fetcher.fetch(&source.url, &conditions, wire).await.map_err(|e| format!("the guide {e}"))?;
     if fetched.not_modified {
         report.unchanged = true;
         if let Some(old) = old {
@@ -137,16 +137,24 @@ fn apply(
         }
         _ => Ok(()),
     };
-    let input = body.reader(max_unpacked).map_err(|e| told(&e))?;
+    let input = body.reader(max_unpacked).map_err(|e| told(e.into()))?;
     let (generation, counts) = build::build(&guide.0.dir, input, deadline, window, facts, enough)
-        .map_err(|e| yagi_api::text::clean(&e.to_string(), 512).into_owned())?;
+        .map_err(|e| yagi_api::text::clean(&told(e), 512).into_owned())?;
     let channels = generation.channels.len() as u32;
     guide.publish(generation);
     Ok((counts, channels))
 }
 
-fn told(e: &io::Error) -> String {
-    format!("the download cannot be unpacked: {e}")
+/// A refusal as a sentence.
+fn told(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Io(e) => match e.kind() {
+            io::ErrorKind::InvalidData => e.to_string(),
+            io::ErrorKind::FileTooLarge | io::ErrorKind::TimedOut => format!("the guide {e}"),
+            _ => format!("the guide cannot be read or kept: {e}"),
+        },
+        document => document.to_string(),
+    }
 }
 
 /// Digest of where a guide comes from, which may carry a password.
@@ -233,5 +241,46 @@ mod tests {
             assert_eq!(kept(&guide), 10);
         }
         assert_eq!(put(&guide, &packed, 1, NOW), Ok((12, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_from_the_address_to_the_players() {
+        use yagi_api::{SourceDraft, SourceKind};
+
+        use crate::{config::Config, events::Events};
+
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::open(&dir.path().join("state"), Events::default()).unwrap().library;
+        let guide = Guide::open(dir.path()).unwrap();
+        let (fetcher, caps) = (Fetcher::new(&Config::default()), Import::default());
+        let file = dir.path().join("guide.xml");
+        let url = file.to_str().unwrap().to_owned();
+        let draft = SourceDraft { url, kind: Some(SourceKind::Guide), name: None, interval_s: Some(0), enabled: None };
+        let source = library.create_source("test", draft).await.unwrap();
+        let refresh = async || run(&guide, &library, &fetcher, &source, &caps).await;
+
+        let missing = refresh().await;
+        assert!(!missing.ok && missing.error.is_some(), "{missing:?}");
+        let mut start = Vec::new();
+        time::xmltv(&mut start, now());
+        let start = String::from_utf8(start).unwrap();
+        let entry = format!("<programme start=\"{start}\" channel=\"a\"><title>x</title></programme>");
+        std::fs::write(&file, format!("<tv>{entry}<programme/></tv>")).unwrap();
+        let good = refresh().await;
+        assert!(good.ok && !good.unchanged, "{good:?}");
+        assert_eq!((good.seen, good.added, good.skipped, good.notes.len()), (1, 1, 1, 1));
+        let again = refresh().await;
+        assert!(again.ok && again.unchanged, "{again:?}");
+        assert_eq!((again.seen, again.added), (1, 1));
+        std::fs::write(&file, "<tv>").unwrap();
+        let broken = refresh().await;
+        assert!(broken.error.as_deref().is_some_and(|e| e.contains("cut off")), "{broken:?}");
+        assert_eq!(guide.programmes(&channel(1, "", "a"), now(), i64::MIN, i64::MAX, 9).unwrap().len(), 1);
+        assert_eq!(library.catalog().source(source.id).unwrap().last, Some(broken));
+
+        library.delete_source("test", source.id).await.unwrap();
+        guide.retain(&library.catalog());
+        assert_eq!(guide.status(&library.catalog()).programmes, 0);
+        library.close().await;
     }
 }

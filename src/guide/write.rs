@@ -199,12 +199,16 @@ impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
+        let mut taken = 0;
         while let Some(encoder) = &mut self.encoder {
             match self.pieces.next() {
                 Some(piece) => {
                     // Writing to a Vec cannot fail.
                     let _ = encoder.write_all(&piece);
-                    if encoder.get_ref().len() >= PIECE / 2 {
+                    taken += 1;
+                    // A guide that packs well must not keep its thread for long.
+                    let ready = encoder.get_ref().len();
+                    if ready >= PIECE / 2 || (taken >= 8 && ready > 0) {
                         return Some(std::mem::take(encoder.get_mut()).into());
                     }
                 }
