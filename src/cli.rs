@@ -1,1 +1,83 @@
-//! (being built)
+//! The daemon's command line.
+//!
+//! Owns verbs and flags. Must not enter: what they do. Invariant: no secret is ever an argument.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// A headless IPTV daemon: one upstream fetch for any number of players.
+#[derive(Debug, Parser)]
+#[command(name = "yagid", version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the daemon (the default).
+    Run(Common),
+    /// Tell what configuration is in force, or everything that is wrong with it.
+    CheckConfig {
+        #[command(flatten)]
+        common: Common,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running daemon whether it is well; for containers and monitors.
+    Healthcheck(Common),
+    /// Copy the database into a new file, while the daemon runs or not.
+    Backup {
+        /// The file to make; it must not exist.
+        path: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// Configuration file; it must exist.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the database and the guide.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The admin socket.
+    #[arg(long, value_name = "SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// Where players connect; may be given more than once.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Vec<String>,
+    /// No test-card channel and no first viewer.
+    #[arg(long)]
+    pub no_demo: bool,
+}
+
+impl From<Common> for Flags {
+    fn from(c: Common) -> Self {
+        Self { config: c.config, state_dir: c.state_dir, socket: c.socket, listen: c.listen, no_demo: c.no_demo }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_run_is_the_default() {
+        Cli::command().debug_assert();
+        let bare = Cli::parse_from(["yagid", "--listen", "127.0.0.1:0", "--no-demo"]);
+        assert!(bare.verb.is_none() && bare.common.no_demo);
+        let run = Cli::parse_from(["yagid", "run", "--state-dir", "/x"]);
+        assert!(matches!(run.verb, Some(Verb::Run(c)) if c.state_dir == Some("/x".into())));
+    }
+}

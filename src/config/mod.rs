@@ -3,9 +3,14 @@
 //! Owns the keys, their defaults and their ranges. Must not enter: settings of the database (`yagi_api::Settings`),
 //! and anything that acts on a key. Invariant: no key stands both here and there.
 
+mod keys;
+mod load;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use load::{Fault, Flags, Loaded, Origin, load};
 
 /// All keys. `config/yagid.toml` lists them with the same defaults; a test compares the two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

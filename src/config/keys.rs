@@ -1,0 +1,177 @@
+//! Every key of the file: what it takes, and what it is for.
+//!
+//! Owns the table that reading, checking and showing share. Must not enter: files, the environment. Invariant: the table
+//! names exactly the fields of [`super::Config`]; a test compares the two.
+
+use std::net::SocketAddr;
+
+use toml::Value;
+
+use crate::http::{Base, Network};
+
+/// What a key takes.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Text(fn(&str) -> Result<(), String>),
+    Number(i64, i64),
+    Switch,
+    /// Texts, each checked.
+    List(fn(&str) -> Result<(), String>),
+}
+
+pub(super) struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, kind, help }
+}
+
+const DAY: i64 = 86_400;
+
+pub(super) const KEYS: &[Key] = &[
+    key("server.listen", Kind::List(address), "where players connect; [::]:8080 serves IPv4 too"),
+    key("server.public_url", Kind::Text(base), "address to put into links instead of the request's Host"),
+    key(
+        "server.trusted_proxies",
+        Kind::List(network),
+        "networks whose Forwarded and X-Forwarded-* headers are believed",
+    ),
+    key("server.max_connections", Kind::Number(16, 1_000_000), "connections at once on the public listeners"),
+    key("server.header_timeout_s", Kind::Number(1, 60), "seconds for a request's head, and between requests"),
+    key("server.login_tries", Kind::Number(1, 10_000), "failed logins of an address within a minute"),
+    key("paths.state_dir", Kind::Text(any), "database and guide; empty: the default for this user"),
+    key("paths.socket", Kind::Text(any), "admin socket; empty: the default for this user"),
+    key("log.filter", Kind::Text(filter), "level, or a list such as info,yagid::upstream=debug"),
+    key("log.format", Kind::Text(format), "text or json"),
+    key("engine.url", Kind::Text(base), "the AceStream engine"),
+    key("engine.open_timeout_s", Kind::Number(1, 600), "seconds until an AceStream stream's first byte"),
+    key("upstream.connect_timeout_s", Kind::Number(1, 120), "seconds to connect to an upstream"),
+    key("upstream.first_byte_timeout_s", Kind::Number(1, 600), "seconds until an HTTP stream's first byte"),
+    key("upstream.user_agent", Kind::Text(agent), "User-Agent for upstreams and downloads"),
+    key("stream.pumps", Kind::Number(0, 64), "pump threads; 0: one for each core, at most 4"),
+    key("stream.ring_mib", Kind::Number(1, 1024), "ring of a running stream, in MiB"),
+    key("import.max_download_mib", Kind::Number(1, 16_384), "bytes of a download over the wire, in MiB"),
+    key("import.max_playlist_mib", Kind::Number(1, 16_384), "bytes of an unpacked playlist, in MiB"),
+    key("import.max_guide_mib", Kind::Number(1, 65_536), "bytes of an unpacked guide, in MiB"),
+    key("import.max_entries", Kind::Number(1, 10_000_000), "entries of a playlist"),
+    key("import.max_seconds", Kind::Number(1, DAY), "seconds for a download and its reading"),
+    key("ace.open_networks", Kind::List(network), "networks that need no credentials at /ace"),
+    key("demo.enabled", Kind::Switch, "test-card channel and first viewer on the first start"),
+];
+
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.name == name)
+}
+
+/// The nearest known key, if it is near.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    KEYS.iter().map(|k| (distance(name, k.name), k.name)).min().filter(|(d, n)| *d <= n.len() / 3).map(|(_, n)| n)
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Kind {
+    /// What is wrong with a value, and what was expected.
+    pub fn check(self, value: &Value) -> Result<(), String> {
+        match (self, value) {
+            (Self::Text(check), Value::String(text)) => check(text),
+            (Self::Text(_), _) => Err(format!("expected text in quotes, found {}", word(value))),
+            (Self::Number(low, high), Value::Integer(n)) if (low..=high).contains(n) => Ok(()),
+            (Self::Number(low, high), Value::Integer(n)) => {
+                Err(format!("{n} is out of range: expected {low} to {high}"))
+            }
+            (Self::Number(low, high), _) => {
+                Err(format!("expected a number from {low} to {high}, found {}", word(value)))
+            }
+            (Self::Switch, Value::Boolean(_)) => Ok(()),
+            (Self::Switch, _) => Err(format!("expected true or false, found {}", word(value))),
+            (Self::List(check), Value::Array(items)) => items.iter().try_for_each(|item| match item {
+                Value::String(text) => check(text).map_err(|why| format!("{text:?}: {why}")),
+                other => Err(format!("expected a list of texts, found {} in it", word(other))),
+            }),
+            (Self::List(_), _) => Err(format!("expected a list such as [\"…\"], found {}", word(value))),
+        }
+    }
+
+    /// A value from the environment or a flag: lists are separated by commas.
+    pub fn read(self, text: &str) -> Result<Value, String> {
+        Ok(match self {
+            Self::Text(_) => Value::String(text.to_owned()),
+            Self::Number(low, high) => Value::Integer(
+                text.trim().parse().map_err(|_| format!("expected a number from {low} to {high}, found {text:?}"))?,
+            ),
+            Self::Switch => {
+                Value::Boolean(text.trim().parse().map_err(|_| format!("expected true or false, found {text:?}"))?)
+            }
+            Self::List(_) => {
+                let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());
+                Value::Array(items.map(|t| Value::String(t.to_owned())).collect())
+            }
+        })
+    }
+}
+
+fn word(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "a number",
+        Value::Float(_) => "a number with a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}
+
+fn any(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn address(text: &str) -> Result<(), String> {
+    text.parse::<SocketAddr>()
+        .map(drop)
+        .map_err(|_| "expected ADDRESS:PORT such as 0.0.0.0:8080 or [::]:8080".to_owned())
+}
+
+fn network(text: &str) -> Result<(), String> {
+    text.parse::<Network>().map(drop).map_err(str::to_owned)
+}
+
+fn base(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    text.parse::<Base>().map(drop).map_err(str::to_owned)
+}
+
+fn filter(text: &str) -> Result<(), String> {
+    text.parse::<tracing_subscriber::filter::Targets>().map(drop).map_err(|_| {
+        "expected a level (error, warn, info, debug, trace) or a list such as info,yagid::upstream=debug".to_owned()
+    })
+}
+
+fn format(text: &str) -> Result<(), String> {
+    if matches!(text, "text" | "json") { Ok(()) } else { Err("expected \"text\" or \"json\"".to_owned()) }
+}
+
+fn agent(text: &str) -> Result<(), String> {
+    let fine = !text.is_empty() && text.len() <= 256 && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    if fine { Ok(()) } else { Err("expected 1 to 256 printable ASCII characters".to_owned()) }
+}
