@@ -77,12 +77,23 @@ impl Daemon {
         let upstreams = Upstreams::new(config);
         upstreams.own_listeners(addresses.clone());
         let fetcher = upstreams.fetcher();
-        let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone()).context("the pump threads")?;
+        let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone())
+            .context("the pump threads")?;
         let (stop, stopping) = watch::channel(false);
-        let refresher = Refresher::start(library.clone(), guide.clone(), fetcher.clone(), &config.import, stopping.clone());
+        let refresher = Refresher::start(
+            library.clone(),
+            guide.clone(),
+            fetcher.clone(),
+            &config.import,
+            events.clone(),
+            stopping.clone(),
+        );
         let networks = |list: &[String]| list.iter().filter_map(|n| n.parse().ok()).collect();
         let app = Arc::new(App {
-            addressing: Addressing { public: config.server.public_url.parse().ok(), trusted: networks(&config.server.trusted_proxies) },
+            addressing: Addressing {
+                public: config.server.public_url.parse().ok(),
+                trusted: networks(&config.server.trusted_proxies),
+            },
             open_networks: networks(&config.ace.open_networks),
             auth: Auth::new(config.server.login_tries),
             seats: Seats::default(),
@@ -137,7 +148,10 @@ impl Daemon {
         } else {
             let _ = writeln!(out, "  Links of a viewer:  yagi --socket {socket} url NAME");
         }
-        let _ = writeln!(out, "  Terminal   yagi --socket {socket}        (from the source tree: cargo run --release -p yagi -- --socket {socket})");
+        let _ = writeln!(
+            out,
+            "  Terminal   yagi --socket {socket}        (from the source tree: cargo run --release -p yagi -- --socket {socket})"
+        );
         out
     }
 }
@@ -147,10 +161,11 @@ impl Daemon {
 /// # Errors
 /// When it cannot start.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
     let events = Events::default();
     let logs = Logs::install(&loaded.config.log, events.clone()).context("the log")?;
-    runtime.block_on(async move {
+    let ended = runtime.block_on(async move {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
         let mut hup = signal(SignalKind::hangup())?;
@@ -169,7 +184,10 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
             _ = int.recv() => tracing::warn!("a second signal: ending at once"),
         }
         Ok(())
-    })
+    });
+    // A refresh that reads on a blocking thread must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
 }
 
 /// Prints the welcome where a person or a script reads it; a journal keeps no passwords.

@@ -5,15 +5,20 @@
 //! `store`, `upstream` → toolbox (`http`, `events`, `seats`, `logs`, `config`, `secret`).
 
 pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod events;
 pub mod guide;
 pub mod http;
 pub mod library;
+pub mod live;
 pub mod logs;
 pub mod playlist;
+pub mod refresh;
+pub mod routes;
 pub mod seats;
 pub mod secret;
 pub mod store;

@@ -63,7 +63,13 @@ pub fn client_ip(app: &App, request: &Request) -> IpAddr {
 ///
 /// # Errors
 /// Wrong credentials, or too many of them.
-pub fn login(app: &App, catalog: &Catalog, request: &Request, name: &str, password: &str) -> Result<Arc<Viewer>, Denied> {
+pub fn login(
+    app: &App,
+    catalog: &Catalog,
+    request: &Request,
+    name: &str,
+    password: &str,
+) -> Result<Arc<Viewer>, Denied> {
     app.auth.login(catalog, name, password, Some(client_ip(app, request)), Instant::now())
 }
 
@@ -71,7 +77,13 @@ pub fn login(app: &App, catalog: &Catalog, request: &Request, name: &str, passwo
 ///
 /// # Errors
 /// Also when the account is expired or disabled.
-pub fn admit(app: &App, catalog: &Catalog, request: &Request, name: &str, password: &str) -> Result<Arc<Viewer>, Refusal> {
+pub fn admit(
+    app: &App,
+    catalog: &Catalog,
+    request: &Request,
+    name: &str,
+    password: &str,
+) -> Result<Arc<Viewer>, Refusal> {
     let viewer = login(app, catalog, request, name, password).map_err(Refusal::Denied)?;
     match viewer.status(crate::app::epoch_now()) {
         UserStatus::Active => Ok(viewer),
@@ -119,25 +131,39 @@ pub async fn ace(app: &Arc<App>, request: &Request) -> Reply {
     let locator = match asked {
         Some(("infohash", hash)) => Locator::parse(&format!("acestream:?infohash={hash}")),
         Some((_, id)) => Locator::parse(&format!("acestream://{id}")),
-        None => return text(StatusCode::BAD_REQUEST, "expected ?id= with a content id, or ?infohash=, of 40 hexadecimal digits"),
+        None => {
+            return text(
+                StatusCode::BAD_REQUEST,
+                "expected ?id= with a content id, or ?infohash=, of 40 hexadecimal digits",
+            );
+        }
     };
     let locator = match locator {
         Ok(locator) => locator,
         Err(why) => return text(StatusCode::BAD_REQUEST, why),
     };
-    // A channel of the line-up lends its name, and its category's permission.
-    let url = locator.to_string();
-    let mut carriers = catalog.channels().iter().filter(|c| c.sources.iter().any(|s| s.url == url)).peekable();
-    let listed = carriers.peek().is_some();
-    let channel = carriers.find(|c| viewer.as_ref().is_none_or(|v| c.is_listed() && catalog.may_watch(v, c)));
-    let restricted = viewer.as_ref().is_some_and(|v| v.user.categories.is_some());
-    if channel.is_none() && (listed && viewer.is_some() || restricted) {
-        return text(StatusCode::FORBIDDEN, "this content is not in your line-up");
+    match carried(&catalog, viewer.as_deref(), locator) {
+        Some(wanted) => watch(app, request, &catalog, viewer.as_ref(), wanted).await,
+        None => text(StatusCode::FORBIDDEN, "this content is not in your line-up"),
     }
-    let name = channel.map_or_else(|| url.clone(), |c| c.name.clone());
-    let origins = vec![Origin { locator, headers: Vec::new() }];
-    let wanted = Wanted { name, channel: channel.map(|c| c.id), origins };
-    watch(app, request, &catalog, viewer.as_ref(), wanted).await
+}
+
+/// Content asked for by its id. A channel of the line-up that carries it lends its name and its category's permission;
+/// a viewer who may see only some categories may ask for nothing else.
+fn carried(catalog: &Catalog, viewer: Option<&Viewer>, locator: Locator) -> Option<Wanted> {
+    let url = locator.to_string();
+    let carriers: Vec<&Arc<Channel>> =
+        catalog.channels().iter().filter(|c| c.sources.iter().any(|s| s.url == url)).collect();
+    let channel = carriers.iter().find(|c| viewer.is_none_or(|v| catalog.may_watch(v, c)));
+    let hidden = viewer.is_some_and(|v| !carriers.is_empty() || v.user.categories.is_some());
+    if channel.is_none() && hidden {
+        return None;
+    }
+    Some(Wanted {
+        name: channel.map_or(url, |c| c.name.clone()),
+        channel: channel.map(|c| c.id),
+        origins: vec![Origin { locator, headers: Vec::new() }],
+    })
 }
 
 /// Who asks at `/ace`: a viewer, or nobody in particular from an open network.
@@ -158,7 +184,13 @@ pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Opt
 }
 
 /// Seat, stream, hand-over.
-async fn watch(app: &Arc<App>, request: &Request, catalog: &Catalog, viewer: Option<&Arc<Viewer>>, wanted: Wanted) -> Reply {
+async fn watch(
+    app: &Arc<App>,
+    request: &Request,
+    catalog: &Catalog,
+    viewer: Option<&Arc<Viewer>>,
+    wanted: Wanted,
+) -> Reply {
     if request.method == Method::HEAD {
         return media(Body::Empty);
     }
@@ -218,4 +250,3 @@ fn media(body: Body) -> Reply {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     reply
 }
-

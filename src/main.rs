@@ -23,9 +23,8 @@ fn main() -> ExitCode {
         Verb::Run(common) => load(common).and_then(|loaded| daemon::run(loaded).map_err(failed)),
         Verb::CheckConfig { common, json } => check(common, json),
         Verb::Healthcheck(common) => load(common).and_then(|loaded| healthcheck(&loaded).map_err(failed)),
-        Verb::Backup { path, common } => {
-            load(common).and_then(|loaded| store::backup(&loaded.config.paths.state_dir, &path).map_err(|e| failed(e.into())))
-        }
+        Verb::Backup { path, common } => load(common)
+            .and_then(|loaded| store::backup(&loaded.config.paths.state_dir, &path).map_err(|e| failed(e.into()))),
     };
     done.map_or_else(|code| code, |()| ExitCode::SUCCESS)
 }

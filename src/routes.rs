@@ -56,7 +56,9 @@ impl Default for Routes {
             ("/health", Route::Health),
             ("/ready", Route::Ready),
         ] {
-            router.insert(path, route).unwrap_or_else(|e| unreachable!("the route table contradicts itself at {path}: {e}"));
+            router
+                .insert(path, route)
+                .unwrap_or_else(|e| unreachable!("the route table contradicts itself at {path}: {e}"));
         }
         Self(router)
     }

@@ -4,6 +4,7 @@
 //! events, players' formats. Invariant: only `library` calls the writing functions here, always inside a transaction on the
 //! writer thread; a commit is on the disk (`synchronous=FULL`) before anybody is answered.
 
+mod backup;
 pub mod categories;
 pub mod channels;
 mod schema;
@@ -24,6 +25,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use self::{
+    backup::backup,
     seal::Sealer,
     writer::{Closed, Writer},
 };

@@ -1,0 +1,257 @@
+//! When sources are refreshed, and how many at once.
+//!
+//! Owns the schedule and the state of each refresh. Must not enter: what a refresh does. Invariant: a source has at most one
+//! refresh at a time, at most [`AT_ONCE`] run together, and a panic in one becomes its failed report.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    time,
+};
+use yagi_api::{Change, Event, Noun, RefreshReport, RefreshState, Source, SourceId, SourceKind};
+
+use crate::{
+    app::epoch_now,
+    config::Import,
+    events::Events,
+    guide::{self, Guide},
+    library::{self, Library},
+    playlist,
+    upstream::Fetcher,
+};
+
+const AT_ONCE: usize = 2;
+/// How often the schedule is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Pause after a first failure; it doubles up to the source's own interval.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Handle to the schedule; cheap to clone.
+#[derive(Clone)]
+pub struct Refresher(Arc<Shared>);
+
+struct Shared {
+    library: Library,
+    guide: Guide,
+    fetcher: Fetcher,
+    caps: Import,
+    events: Events,
+    places: Semaphore,
+    jobs: Mutex<HashMap<SourceId, Job>>,
+    stop: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct Job {
+    state: RefreshState,
+    waiting: Vec<oneshot::Sender<RefreshReport>>,
+    failures: u32,
+    /// Not before this, after a failure.
+    not_before: Option<Instant>,
+}
+
+impl Refresher {
+    /// Starts the schedule; it ends when `stop` turns true.
+    pub fn start(
+        library: Library,
+        guide: Guide,
+        fetcher: Fetcher,
+        caps: &Import,
+        events: Events,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let refresher = Self(Arc::new(Shared {
+            library,
+            guide,
+            fetcher,
+            caps: caps.clone(),
+            events,
+            places: Semaphore::new(AT_ONCE),
+            jobs: Mutex::default(),
+            stop,
+        }));
+        tokio::spawn(refresher.clone().follow());
+        refresher
+    }
+
+    /// Queues a refresh; one that waits or runs already is enough.
+    pub fn queue(&self, id: SourceId) {
+        self.enqueue(id, None);
+    }
+
+    /// Queues a refresh and waits for its end.
+    pub async fn queue_and_wait(&self, id: SourceId) -> RefreshReport {
+        let (tell, told) = oneshot::channel();
+        self.enqueue(id, Some(tell));
+        told.await.unwrap_or_else(|_| failed("the daemon is stopping"))
+    }
+
+    pub fn state(&self, id: SourceId) -> RefreshState {
+        self.0.lock().get(&id).map(|j| j.state).unwrap_or_default()
+    }
+
+    fn enqueue(&self, id: SourceId, waiter: Option<oneshot::Sender<RefreshReport>>) {
+        let mut jobs = self.0.lock();
+        let job = jobs.entry(id).or_default();
+        job.waiting.extend(waiter);
+        if job.state != RefreshState::Idle {
+            return;
+        }
+        job.state = RefreshState::Queued;
+        drop(jobs);
+        tokio::spawn(self.clone().run(id));
+    }
+
+    /// One refresh from its place in the queue to its report.
+    async fn run(self, id: SourceId) {
+        let mut stop = self.0.stop.clone();
+        let report = tokio::select! {
+            report = self.work(id) => report,
+            () = async { drop(stop.wait_for(|s| *s).await) } => failed("the daemon is stopping"),
+        };
+        let mut jobs = self.0.lock();
+        let waiting = jobs.get_mut(&id).map(|job| {
+            job.state = RefreshState::Idle;
+            job.failures = if report.ok { 0 } else { job.failures + 1 };
+            job.not_before = (!report.ok)
+                .then(|| Instant::now() + RETRY.saturating_mul(1 << job.failures.min(10).saturating_sub(1)));
+            std::mem::take(&mut job.waiting)
+        });
+        drop(jobs);
+        for waiter in waiting.into_iter().flatten() {
+            // Who asked may have gone.
+            let _ = waiter.send(report.clone());
+        }
+        self.tell(id);
+    }
+
+    async fn work(&self, id: SourceId) -> RefreshReport {
+        let Ok(_place) = self.0.places.acquire().await else { return failed("the daemon is stopping") };
+        let Some(source) = self.0.library.catalog().source(id).cloned() else {
+            return failed("the source was deleted");
+        };
+        if let Some(job) = self.0.lock().get_mut(&id) {
+            job.state = RefreshState::Running;
+        }
+        self.tell(id);
+        let (shared, own) = (self.0.clone(), source.clone());
+        let task = tokio::spawn(async move {
+            match own.kind {
+                SourceKind::Playlist => {
+                    playlist::refresh::run(&shared.library, &shared.fetcher, &own, &shared.caps).await
+                }
+                SourceKind::Guide => {
+                    guide::refresh::run(&shared.guide, &shared.library, &shared.fetcher, &own, &shared.caps).await
+                }
+            }
+        });
+        match task.await {
+            Ok(report) => report,
+            Err(e) => {
+                tracing::error!(source = %source.name, error = %e, "the refresh ended by a panic; what was there stays");
+                let report = failed("the refresh failed inside the daemon; the log has the place");
+                if let Err(e) = self.0.library.record_refresh(id, report.clone(), None).await {
+                    tracing::warn!(source = %source.name, error = %e, "the result of the refresh could not be kept");
+                }
+                report
+            }
+        }
+    }
+
+    /// Queues what is due, for ever.
+    async fn follow(self) {
+        let mut stop = self.0.stop.clone();
+        let mut look = time::interval(LOOK);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                () = async { drop(stop.wait_for(|s| *s).await) } => return,
+            }
+            let catalog = self.0.library.catalog();
+            let now = epoch_now();
+            for source in catalog.sources().iter().filter(|s| is_due(s, now)) {
+                let waits =
+                    self.0.lock().get(&source.id).is_some_and(|job| job.not_before.is_some_and(|t| t > Instant::now()));
+                if !waits {
+                    self.queue(source.id);
+                }
+            }
+            self.0.lock().retain(|id, job| job.state != RefreshState::Idle || catalog.source(*id).is_some());
+        }
+    }
+
+    /// Tells watchers that a source's state changed.
+    fn tell(&self, id: SourceId) {
+        let catalog = self.0.library.catalog();
+        let Some(source) = catalog.source(id).filter(|_| self.0.events.is_watched()) else { return };
+        let row = Source { state: self.state(id), ..library::masked(source) };
+        self.0.events.publish(Event::Change {
+            rev: catalog.rev,
+            noun: Noun::Sources,
+            change: Change::Updated,
+            id: Some(id.0),
+            row: serde_json::to_value(row).ok(),
+            actor: "refresh".to_owned(),
+        });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SourceId, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(why: &str) -> RefreshReport {
+    RefreshReport { at: epoch_now(), error: Some(why.to_owned()), ..RefreshReport::default() }
+}
+
+/// A failed refresh is due again at once; the pause after failures is the schedule's own.
+fn is_due(source: &Source, now: i64) -> bool {
+    source.enabled
+        && source.interval_s > 0
+        && source
+            .last
+            .as_ref()
+            .is_none_or(|last| !last.ok || last.at + i64::from(source.interval_s) + spread(source) <= now)
+}
+
+/// Up to a twentieth of the interval, fixed for each source, so that sources do not all come at the same second.
+fn spread(source: &Source) -> i64 {
+    let range = source.interval_s / 20;
+    if range == 0 { 0 } else { i64::from(source.id.0.wrapping_mul(2_654_435_761) % range) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_due_when_it_never_ran_failed_or_its_interval_has_passed() {
+        let mut source = Source {
+            id: SourceId(1),
+            version: 1,
+            name: "s".into(),
+            kind: SourceKind::Playlist,
+            url: "http://h/".into(),
+            enabled: true,
+            interval_s: 3600,
+            last: None,
+            state: RefreshState::Idle,
+        };
+        assert!(is_due(&source, 0));
+        source.last = Some(RefreshReport { at: 1000, ok: true, ..RefreshReport::default() });
+        assert!(!is_due(&source, 1000 + 3599) && is_due(&source, 1000 + 3600 + 180));
+        source.last = Some(failed("x"));
+        assert!(is_due(&source, 1001));
+        source.enabled = false;
+        assert!(!is_due(&source, 99_999));
+        source = Source { enabled: true, interval_s: 0, last: None, ..source };
+        assert!(!is_due(&source, 99_999));
+    }
+}
