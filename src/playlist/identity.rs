@@ -151,6 +151,11 @@ mod tests {
 
     #[test]
     fn digests_are_stored_and_therefore_fixed() {
-        insta::assert_debug_snapshot!(keys("bbc1.uk", "BBC One", "http://h/live/u/p/1.ts"), @"");
+        insta::assert_debug_snapshot!(keys("bbc1.uk", "BBC One", "http://h/live/u/p/1.ts"), @r"
+        Keys {
+            path: 711135120072483191,
+            name: 18131427927320951832,
+        }
+        ");
     }
 }

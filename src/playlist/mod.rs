@@ -5,4 +5,6 @@
 pub mod identity;
 pub mod m3u;
 pub mod refresh;
+#[cfg(test)]
+mod refresh_tests;
 pub mod write;

@@ -210,6 +210,8 @@ impl Reader {
             let first = redact(&clean(&self.first, 80));
             return Err(ReadError::NotPlaylist(match self.summary.notes.first() {
                 Some(note) => format!("holds no channel that can be used; {note}"),
+                None if self.first.is_empty() => "is empty".to_owned(),
+                None if self.first.starts_with('#') => "holds no channel".to_owned(),
                 None => format!("holds no channel; it begins with \"{first}\""),
             }));
         }

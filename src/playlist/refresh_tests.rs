@@ -1,0 +1,232 @@
+//! Refreshes on a real library, without a network.
+//!
+//! Must not enter: the reader's details. Invariant: numbers and ids are compared, not only counts.
+
+use std::{
+    collections::HashSet,
+    io::Cursor,
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use yagi_api::{Channel, ChannelId, ChannelPatch, RefreshReport, SourceDraft, SourceId};
+
+use super::refresh::Job;
+use crate::{
+    events::Events,
+    library::{
+        Library,
+        merge::{Keys, Known, Place, plan},
+    },
+};
+
+struct Bench {
+    _tmp: TempDir,
+    library: Library,
+    source: SourceId,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let tmp = tempfile::tempdir().unwrap();
+        let library = Library::open(tmp.path(), Events::default()).unwrap().library;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let draft =
+            SourceDraft { url: "http://p/list.m3u".into(), kind: None, name: None, interval_s: None, enabled: None };
+        let source = runtime.block_on(library.create_source("t", draft)).unwrap().id;
+        Self { _tmp: tmp, library, source, runtime }
+    }
+
+    fn refresh(&self, list: &str) -> Result<RefreshReport, String> {
+        let catalog = self.library.catalog();
+        let bytes = list.as_bytes().to_vec();
+        let job = Job {
+            library: self.library.clone(),
+            source: self.source,
+            known: catalog.validators(self.source),
+            etag: None,
+            last_modified: None,
+            min_percent: catalog.settings().refresh_min_percent,
+            max_entries: 10_000,
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        job.apply(catalog.source(self.source).unwrap(), || Ok(Box::new(Cursor::new(bytes.clone()))))
+    }
+
+    fn patch(&self, id: ChannelId, patch: ChannelPatch) {
+        self.runtime.block_on(self.library.update_channel("t", id, patch)).unwrap();
+    }
+
+    /// Number, name, listed.
+    fn rows(&self) -> Vec<(u32, String, bool)> {
+        self.library.catalog().channels().iter().map(|c| (c.number, c.name.clone(), c.is_listed())).collect()
+    }
+
+    fn find(&self, name: &str) -> Channel {
+        (**self.library.catalog().channels().iter().find(|c| c.name == name).unwrap()).clone()
+    }
+}
+
+fn list(entries: &[(&str, &str)]) -> String {
+    let lines = entries.iter().map(|(name, path)| format!("#EXTINF:-1 group-title=\"G\",{name}\nhttp://h{path}\n"));
+    format!("#EXTM3U\n{}", lines.collect::<String>())
+}
+
+fn counts(report: &RefreshReport) -> (u32, u32, u32, u32) {
+    (report.seen, report.added, report.changed, report.retired)
+}
+
+#[test]
+fn order_names_and_tokens_may_change_but_not_numbers() {
+    let b = Bench::new();
+    let first = b.refresh(&list(&[("A", "/live/u/p/1.ts"), ("B", "/live/u/p/2.ts"), ("C", "/c.ts?token=1")])).unwrap();
+    assert_eq!(counts(&first), (3, 3, 0, 0));
+    let ids: Vec<_> = ["A", "B", "C"].map(|n| (b.find(n).id, b.find(n).number)).to_vec();
+    // Reordered, B renamed, new credentials and token, one more in front.
+    let second = b
+        .refresh(&list(&[
+            ("New", "/n.ts"),
+            ("C", "/c.ts?token=2"),
+            ("B HD", "/live/x/y/2.ts"),
+            ("A", "/live/x/y/1.ts"),
+        ]))
+        .unwrap();
+    assert_eq!(counts(&second), (4, 1, 3, 0));
+    assert_eq!(["A", "B HD", "C"].map(|n| (b.find(n).id, b.find(n).number)).to_vec(), ids);
+    assert_eq!(b.find("New").number, 4);
+    assert_eq!(b.find("A").sources[0].url, "http://h/live/x/y/1.ts");
+    assert_eq!(b.library.catalog().category_name(&b.find("New")), "G");
+}
+
+#[test]
+fn what_returns_finds_its_number_again() {
+    let b = Bench::new();
+    b.refresh(&list(&[("A", "/a"), ("B", "/b"), ("C", "/c")])).unwrap();
+    let old = b.find("B");
+    let report = b.refresh(&list(&[("A", "/a"), ("C", "/c")])).unwrap();
+    assert_eq!(counts(&report), (2, 0, 0, 1));
+    assert_eq!(b.rows()[1], (2, "B".into(), false));
+    b.refresh(&list(&[("A", "/a"), ("C", "/c"), ("D", "/d")])).unwrap();
+    assert_eq!(b.find("D").number, 4, "a retired channel keeps its number");
+    b.refresh(&list(&[("B", "/b"), ("A", "/a"), ("C", "/c"), ("D", "/d")])).unwrap();
+    let back = b.find("B");
+    assert_eq!((back.id, back.number, back.retired_at), (old.id, 2, None));
+}
+
+#[test]
+fn manual_edits_stay() {
+    let b = Bench::new();
+    b.refresh(&list(&[("A", "/a"), ("B", "/b")])).unwrap();
+    let a = b.find("A");
+    b.patch(
+        a.id,
+        ChannelPatch {
+            name: Some("Mine".into()),
+            number: Some(77),
+            category: Some("My".into()),
+            enabled: Some(false),
+            ..ChannelPatch::default()
+        },
+    );
+    let text = "#EXTM3U\n#EXTINF:-1 tvg-chno=\"5\" tvg-logo=\"http://l/x.png\" group-title=\"Z\",A\nhttp://h2/a\n\
+                #EXTINF:-1 group-title=\"Z\",B\nhttp://h2/b\n";
+    let report = b.refresh(text).unwrap();
+    assert_eq!(counts(&report), (2, 0, 2, 0));
+    let mine = b.find("Mine");
+    assert_eq!((mine.id, mine.number, mine.enabled), (a.id, 77, false));
+    assert_eq!((mine.logo.as_str(), mine.sources[0].url.as_str()), ("http://l/x.png", "http://h2/a"));
+    let catalog = b.library.catalog();
+    assert_eq!((catalog.category_name(&mine), catalog.category_name(&b.find("B"))), ("My", "Z"));
+}
+
+#[test]
+fn broken_downloads_change_nothing() {
+    let b = Bench::new();
+    b.refresh(&list(&[("A", "/a"), ("B", "/b"), ("C", "/c")])).unwrap();
+    let before = b.library.catalog();
+    for text in ["", "#EXTM3U\n", "<html>", "{\"user_info\":{\"auth\":0}}", "Account expired\n"] {
+        assert!(b.refresh(text).unwrap_err().starts_with("the playlist "), "{text}");
+    }
+    let short = b.refresh(&list(&[("A", "/a")])).unwrap_err();
+    assert!(short.contains("lists only 1 channels where 3 were") && short.contains("refresh_min_percent"), "{short}");
+    assert!(std::sync::Arc::ptr_eq(&before, &b.library.catalog()));
+}
+
+#[test]
+fn equal_content_writes_nothing() {
+    let b = Bench::new();
+    let text = list(&[("A", "/a"), ("B", "/b")]);
+    assert!(!b.refresh(&text).unwrap().unchanged);
+    let before = b.library.catalog();
+    let again = b.refresh(&text).unwrap();
+    assert!(again.unchanged && again.ok);
+    assert_eq!(counts(&again), (2, 0, 0, 0));
+    assert!(std::sync::Arc::ptr_eq(&before, &b.library.catalog()));
+    let touched = b.refresh(&format!("{text}\n# a comment\n")).unwrap();
+    assert_eq!((touched.unchanged, counts(&touched)), (false, (2, 0, 0, 0)));
+    assert!(b.library.catalog().channels().iter().all(|c| c.version == 1));
+}
+
+#[test]
+fn wanted_numbers_are_given_where_they_are_free() {
+    let b = Bench::new();
+    let text = "#EXTM3U\n#EXTINF:-1,A\nhttp://h/a\n#EXTINF:-1 tvg-chno=\"1\",B\nhttp://h/b\n#EXTINF:-1 tvg-chno=\"1\",C\n\
+                http://h/c\n#EXTINF:-1 tvg-chno=\"9\",D\nhttp://h/d\n#EXTINF:-1,E\nhttp://h/e\n";
+    b.refresh(text).unwrap();
+    let numbers = ["A", "B", "C", "D", "E"].map(|n| b.find(n).number);
+    assert_eq!(numbers, [2, 1, 3, 9, 4]);
+}
+
+#[test]
+fn duplicates_are_told_apart_by_their_order() {
+    let b = Bench::new();
+    let twice = [("A", "/a"), ("A", "/a"), ("B", "/b")];
+    b.refresh(&list(&twice)).unwrap();
+    let report = b.refresh(&format!("{}\n\n", list(&twice))).unwrap();
+    assert_eq!(counts(&report), (3, 0, 0, 0));
+    let report = b.refresh(&list(&[("A", "/a"), ("B", "/b")])).unwrap();
+    assert_eq!(counts(&report), (2, 0, 0, 1));
+    assert_eq!(b.rows(), [(1, "A".into(), true), (2, "A".into(), false), (3, "B".into(), true)]);
+}
+
+#[test]
+fn channels_go_with_their_source() {
+    let b = Bench::new();
+    b.refresh(&list(&[("A", "/a")])).unwrap();
+    b.runtime.block_on(b.library.delete_source("t", b.source)).unwrap();
+    assert!(b.library.catalog().channels().is_empty());
+    assert!(b.library.catalog().source(b.source).is_none());
+}
+
+proptest! {
+    /// Every row is given to at most one entry, equal keys find each other, and what is left is gone.
+    #[test]
+    fn a_plan_is_a_matching(
+        known in prop::collection::vec((0u64..5, 0u64..5, any::<bool>()), 0..20),
+        entries in prop::collection::vec((0u64..5, 0u64..5), 0..20),
+    ) {
+        let known: Vec<Known> = (1..).zip(&known)
+            .map(|(id, (path, name, retired))| Known { id: ChannelId(id), keys: Keys { path: *path, name: *name }, retired: *retired })
+            .collect();
+        let entries: Vec<_> = entries.iter().map(|(path, name)| (Keys { path: *path, name: *name }, 0)).collect();
+        let plan = plan(&known, &entries);
+        let mut used = HashSet::new();
+        for (place, (keys, _)) in plan.places.iter().zip(&entries) {
+            let (Place::Same(id) | Place::Moved(id)) = place else {
+                // No free row of these keys was left.
+                prop_assert!(known.iter().filter(|k| k.keys == *keys).count() <= entries.iter().filter(|e| e.0 == *keys).count());
+                continue;
+            };
+            prop_assert!(used.insert(*id));
+            let row = known.iter().find(|k| k.id == *id).unwrap();
+            prop_assert!(row.keys.path == keys.path || row.keys.name == keys.name);
+            prop_assert_eq!(matches!(place, Place::Same(_)), row.keys == *keys);
+        }
+        let gone: HashSet<_> = plan.gone.iter().copied().collect();
+        for k in &known {
+            prop_assert_eq!(gone.contains(&k.id), !k.retired && !used.contains(&k.id));
+        }
+    }
+}
