@@ -1,0 +1,4 @@
+//! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
+
+mod support;
+mod upstream;

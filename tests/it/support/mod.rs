@@ -1,0 +1,115 @@
+//! What the tests stand on: the other ends of the daemon's sockets.
+
+#![allow(dead_code, reason = "each double offers more than one subject uses")]
+
+pub mod engine;
+pub mod origin;
+pub mod ts;
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// Waits until `met` holds; fails after ten seconds with the name of what was awaited.
+#[track_caller]
+pub fn wait_until(what: &str, met: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let mut met = met;
+    let caller = std::panic::Location::caller();
+    async move {
+        let limit = Instant::now() + Duration::from_secs(10);
+        while !met() {
+            assert!(Instant::now() < limit, "{caller}: waited in vain for: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Ends its server and every connection of it when dropped.
+#[derive(Debug)]
+pub struct Guard(tokio::task::JoinHandle<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Accepts on a free loopback port and gives each connection to a task.
+pub async fn serve<F, Fut>(handle: F) -> (SocketAddr, Guard)
+where
+    F: Fn(TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                Ok((socket, _)) = listener.accept() => { connections.spawn(handle(socket)); }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    });
+    (address, Guard(task))
+}
+
+/// The head of a request; `None` if the peer left first.
+pub async fn read_head(socket: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(head.len() < 65_536, "a head without an end");
+        head.push(socket.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// The path and query of a request's head.
+pub fn target(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
+}
+
+/// One whole answer with a length.
+pub async fn answer(socket: &mut TcpStream, status: &str, kind: &str, body: &[u8]) {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let _ = socket.write_all(&[head.as_bytes(), body].concat()).await;
+}
+
+/// Ends a connection by RST.
+pub fn reset(socket: TcpStream) {
+    let _ = socket.set_zero_linger();
+}
+
+/// Sends packets at a pace until the peer leaves; says whether it did, or `false` after `limit` packets.
+pub async fn stream(socket: &mut TcpStream, generator: &mut ts::Generator, per_tick: usize, limit: u64) -> bool {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let mut sent = 0u64;
+    let mut peek = [0; 64];
+    while sent < limit {
+        tokio::select! {
+            _ = tick.tick() => {
+                let packets = generator.packets(per_tick);
+                sent += (packets.len() / ts::PACKET) as u64;
+                if socket.write_all(&packets).await.is_err() {
+                    return true;
+                }
+            }
+            came = socket.read(&mut peek) => {
+                if !matches!(came, Ok(1..)) {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
