@@ -152,7 +152,7 @@ impl Prepared {
             Kind::Http(request) => Inner::Http(request.open(&outbound).await?),
             Kind::Engine(session) => {
                 let feed = session.play(&outbound).await?;
-                Inner::Engine(feed, session)
+                Inner::Engine(Box::new((feed, session)))
             }
         };
         Ok(Feed { inner, label })
@@ -169,7 +169,7 @@ impl Prepared {
 enum Inner {
     TestCard(Box<testcard::TestCard>),
     Http(http_ts::Body),
-    Engine(http_ts::Body, engine::Session),
+    Engine(Box<(http_ts::Body, engine::Session)>),
 }
 
 /// A running upstream.
@@ -187,7 +187,8 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Bytes, UpstreamError> {
         match &mut self.inner {
             Inner::TestCard(card) => Ok(card.next().await),
-            Inner::Http(body) | Inner::Engine(body, _) => body.next().await,
+            Inner::Http(body) => body.next().await,
+            Inner::Engine(engine) => engine.0.next().await,
         }
     }
 
@@ -199,14 +200,15 @@ impl Feed {
     /// What the engine last said about the session.
     pub fn engine_status(&self) -> Option<EngineStatus> {
         match &self.inner {
-            Inner::Engine(_, session) => Some(session.status()),
+            Inner::Engine(engine) => Some(engine.1.status()),
             _ => None,
         }
     }
 
     /// Closes the socket at once, then stops an engine session (waits for that at most three seconds).
     pub async fn close(self) {
-        if let Inner::Engine(body, session) = self.inner {
+        if let Inner::Engine(engine) = self.inner {
+            let (body, session) = *engine;
             drop(body);
             session.close().await;
         }

@@ -50,7 +50,7 @@ impl Clip {
         // The muxer writes an SDT first; a viewer should meet the PAT first.
         let first = packets.iter().position(|p| pid(p) == 0).unwrap_or(0);
         let packets = &packets[first..];
-        let start = packets.iter().find_map(|p| pcr(p)).unwrap_or(0);
+        let start = packets.iter().find_map(pcr).unwrap_or(0);
         let clocks: Vec<(usize, u64)> =
             packets.iter().enumerate().filter_map(|(i, p)| pcr(p).map(|c| (i, c.saturating_sub(start)))).collect();
         let mut out = Vec::with_capacity(packets.len());
@@ -190,7 +190,7 @@ fn shift(f: &mut [u8], loops: u64) {
         | u64::from(f[3]) << 7
         | u64::from(f[4] >> 1);
     let new = (old + (loops % WRAP_90K) * LOOP_90K) % WRAP_90K;
-    f[0] = f[0] & 0xf0 | (new >> 30 & 7) as u8 * 2 | 1;
+    f[0] = (f[0] & 0xf0) | ((new >> 30 & 7) as u8) << 1 | 1;
     f[1] = (new >> 22) as u8;
     f[2] = ((new >> 15) as u8) << 1 | 1;
     f[3] = (new >> 7) as u8;
