@@ -4,6 +4,8 @@
 
 pub mod identity;
 pub mod m3u;
+#[cfg(test)]
+mod measure;
 pub mod refresh;
 #[cfg(test)]
 mod refresh_tests;

@@ -90,7 +90,7 @@ pub fn update(tx: &Connection, account: &Account) -> rusqlite::Result<()> {
         user.id.0,
         user.version,
         user.name,
-        &*sealed,
+        sealed,
         user.enabled,
         user.expires_at,
         user.trial,
