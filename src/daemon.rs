@@ -74,9 +74,12 @@ impl Daemon {
             None
         };
         let guide = Guide::open(&config.paths.state_dir).context("the guide's directory")?;
+        guide.retain(&library.catalog());
         let upstreams = Upstreams::new(config);
         upstreams.own_listeners(addresses.clone());
-        let fetcher = upstreams.fetcher();
+        let spool = config.paths.state_dir.join("tmp");
+        std::fs::create_dir_all(&spool).with_context(|| format!("the directory {}", spool.display()))?;
+        let fetcher = upstreams.fetcher().spool_in(spool);
         let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone())
             .context("the pump threads")?;
         let (stop, stopping) = watch::channel(false);

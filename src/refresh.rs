@@ -181,6 +181,7 @@ impl Refresher {
                     self.queue(source.id);
                 }
             }
+            self.0.guide.retain(&catalog);
             self.0.lock().retain(|id, job| job.state != RefreshState::Idle || catalog.source(*id).is_some());
         }
     }

@@ -1,4 +1,5 @@
 //! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
 
+mod streams;
 mod support;
 mod upstream;

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each double offers more than one subject uses")]
 
+pub mod daemon;
 pub mod engine;
 pub mod origin;
+pub mod player;
 pub mod ts;
 
 use std::{

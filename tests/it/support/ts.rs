@@ -158,6 +158,10 @@ impl Checker {
         let announced = has_field && p[5] & 0x80 != 0;
         let access = has_field && p[5] & 0x40 != 0;
         let counter = p[3] & 15;
+        if announced && p[3] & 0x10 == 0 {
+            // A packet of nothing but the announcement: the next one continues its counter.
+            self.counters.insert(pid, counter);
+        }
         if pid != 0x1fff && p[3] & 0x10 != 0 {
             let before = self.counters.insert(pid, counter);
             if before.is_some_and(|c| (c + 1) & 15 != counter) && !announced {
