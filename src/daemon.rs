@@ -79,7 +79,8 @@ impl Daemon {
         upstreams.own_listeners(addresses.clone());
         let spool = config.paths.state_dir.join("tmp");
         std::fs::create_dir_all(&spool).with_context(|| format!("the directory {}", spool.display()))?;
-        let fetcher = upstreams.fetcher().spool_in(spool);
+        let fetcher = upstreams.fetcher();
+        fetcher.spool_in(spool);
         let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone())
             .context("the pump threads")?;
         let (stop, stopping) = watch::channel(false);
