@@ -1,0 +1,168 @@
+//! What the verbs print.
+//!
+//! Owns tables for people, JSON for programs, and the question before destructive verbs. Must not enter: the API.
+//! Invariant: foreign text in a table has gone through `printable`; JSON is exact.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::{
+    client::Fault,
+    text::{printable, width},
+};
+
+/// The widest a column grows.
+const MAX_CELL: usize = 60;
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    pub json: bool,
+    pub yes: bool,
+}
+
+/// One column: heading, and whether it is aligned to the right.
+pub type Column = (&'static str, bool);
+
+impl Out {
+    /// One object.
+    pub fn object(
+        self,
+        value: &impl Serialize,
+        human: impl FnOnce() -> Vec<(&'static str, String)>,
+    ) -> Result<(), Fault> {
+        if self.json { json(value) } else { pairs(&human()) }
+    }
+
+    /// Rows of one kind.
+    pub fn rows<T: Serialize>(
+        self,
+        rows: &[T],
+        columns: &[Column],
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> Result<(), Fault> {
+        if self.json {
+            json(&rows)
+        } else {
+            table(columns, &rows.iter().map(cells).collect::<Vec<_>>(), &mut io::stdout().lock()).map_err(failed)
+        }
+    }
+
+    /// One line for a person; nothing with `--json`.
+    pub fn say(self, line: impl AsRef<str>) -> Result<(), Fault> {
+        if self.json { Ok(()) } else { line_out(line.as_ref()) }
+    }
+
+    /// Asks on a terminal, needs `--yes` elsewhere.
+    pub fn confirm(self, what: &str) -> Result<(), Fault> {
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(Fault::Own {
+                exit: 2,
+                message: format!("{what} needs a confirmation"),
+                hint: Some("add --yes".into()),
+            });
+        }
+        let mut stderr = io::stderr();
+        let asked = write!(stderr, "{} [y/N] ", printable(what, 300)).and_then(|()| stderr.flush());
+        asked.map_err(failed)?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Fault::own(1, "nothing was changed")) }
+    }
+}
+
+/// A value as one line of JSON.
+pub fn json(value: &impl Serialize) -> Result<(), Fault> {
+    let text = serde_json::to_string(value).map_err(|e| Fault::own(1, e.to_string()))?;
+    line_out(&text)
+}
+
+/// One line on standard output, flushed, so that a pipe sees it at once.
+pub fn line_out(line: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(failed)
+}
+
+fn failed(error: io::Error) -> Fault {
+    // A reader that went away (`| head`) is no failure worth words.
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Fault::own(0, "");
+    }
+    Fault::own(1, format!("standard output: {error}"))
+}
+
+fn pairs(rows: &[(&'static str, String)]) -> Result<(), Fault> {
+    let wide = rows.iter().map(|(k, _)| k.len()).max().unwrap_or(0);
+    for (key, value) in rows {
+        line_out(&format!("{key:wide$}  {}", printable(value, 1000)))?;
+    }
+    Ok(())
+}
+
+fn table(columns: &[Column], rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell, MAX_CELL).into_owned()).collect()).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, (head, _))| rows.iter().filter_map(|r| r.get(i)).map(|c| width(c)).max().unwrap_or(0).max(head.len()))
+        .collect();
+    let mut put = |cells: &mut dyn Iterator<Item = &str>| -> io::Result<()> {
+        let mut line = String::new();
+        for ((cell, wide), (_, right)) in cells.zip(&widths).zip(columns) {
+            let fill = " ".repeat(wide.saturating_sub(width(cell)));
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            if *right {
+                line += &fill;
+                line += cell;
+            } else {
+                line += cell;
+                line += &fill;
+            }
+        }
+        writeln!(out, "{}", line.trim_end())
+    };
+    put(&mut columns.iter().map(|(head, _)| *head))?;
+    for row in &rows {
+        put(&mut row.iter().map(String::as_str))?;
+    }
+    out.flush()
+}
+
+/// The error and its hint, on standard error.
+pub fn complain(fault: &Fault) {
+    let text = fault.to_string();
+    if text.is_empty() {
+        return;
+    }
+    let mut err = io::stderr().lock();
+    // Nothing is left to do when standard error is closed.
+    let _ = writeln!(err, "error: {}", printable(&text, 2000));
+    if let Some(hint) = fault.hint() {
+        let _ = writeln!(err, "hint: {}", printable(&hint, 2000));
+    }
+}
+
+#[must_use]
+pub fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_and_clean() {
+        let mut out = Vec::new();
+        let rows = vec![vec!["日本\u{1b}[2J".to_owned(), "1".into()], vec!["abc".into(), "12345".into()]];
+        table(&[("NAME", false), ("N", true)], &rows, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "NAME          N\n日本·[2J      1\nabc       12345\n");
+    }
+}

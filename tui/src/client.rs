@@ -1,0 +1,334 @@
+//! HTTP/1.1 over the admin socket: typed requests, the event stream, and errors that say what to do.
+//!
+//! One connection for each request, so that a restart of the daemon needs no special case.
+//! Must not enter: what the answers mean. Invariants: every wait has a bound (except a refresh that was asked to be
+//! waited for, and the event stream, which has heartbeats); every answer has a bound in bytes.
+
+use std::{fmt, io, path::PathBuf, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Response, body::Incoming, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
+use yagi_api::{ApiError, ErrorBody, ErrorCode, Event, Page, paths};
+
+/// An answer larger than this is a fault of the daemon. A page of 1000 rows is some hundred KiB.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+/// The longest line of the event stream (a tick of all streams and clients).
+const MAX_LINE: usize = 32 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A refresh of a large playlist over a slow line.
+const LONG_PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// Two heartbeats and a bit.
+const SILENCE: Duration = Duration::from_secs(40);
+
+/// Why there is no answer, or which error it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No such socket file.
+    NoSocket(PathBuf),
+    /// The file is there, nobody listens.
+    Refused(PathBuf),
+    /// The file is there, we may not open it.
+    Permission(PathBuf),
+    /// The connection broke or was too slow.
+    Broken(String),
+    /// The answer makes no sense to us.
+    Answer(String),
+    /// The daemon said no.
+    Api(ApiError),
+    /// A usage fault found by ourselves, or a question that was answered with no.
+    Own { exit: u8, message: String, hint: Option<String> },
+}
+
+impl Fault {
+    #[must_use]
+    pub fn own(exit: u8, message: impl Into<String>) -> Self {
+        Self::Own { exit, message: message.into(), hint: None }
+    }
+
+    /// The documented exit codes.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoSocket(_) | Self::Refused(_) | Self::Broken(_) => 5,
+            Self::Permission(_) => 6,
+            Self::Answer(_) => 1,
+            Self::Own { exit, .. } => *exit,
+            Self::Api(e) => match e.code {
+                ErrorCode::NotFound => 3,
+                ErrorCode::Invalid | ErrorCode::Conflict | ErrorCode::BadRequest | ErrorCode::TooLarge => 4,
+                ErrorCode::Forbidden => 6,
+                ErrorCode::Method | ErrorCode::Unavailable | ErrorCode::Internal => 1,
+            },
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSocket(_) => Some(
+                "start the daemon: systemctl start yagid (or: yagid run); for another socket: --socket or YAGI_SOCKET"
+                    .into(),
+            ),
+            Self::Refused(_) => Some("the daemon is not running: systemctl status yagid".into()),
+            Self::Permission(_) => Some("sudo usermod -aG yagid $USER, then log in again".into()),
+            Self::Broken(_) => Some("see: systemctl status yagid; journalctl -u yagid".into()),
+            Self::Answer(_) => Some("are yagi and yagid of the same version?".into()),
+            Self::Api(e) => e.hint.clone(),
+            Self::Own { hint, .. } => hint.clone(),
+        }
+    }
+
+    /// Whether the daemon cannot be reached at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NoSocket(_) | Self::Refused(_) | Self::Permission(_) | Self::Broken(_))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSocket(path) => write!(f, "there is no socket {}", path.display()),
+            Self::Refused(path) => write!(f, "nobody listens on {}", path.display()),
+            Self::Permission(path) => write!(f, "permission denied on {}", path.display()),
+            Self::Broken(why) => write!(f, "the connection to the daemon failed: {why}"),
+            Self::Answer(why) => write!(f, "the daemon's answer was not understood: {why}"),
+            Self::Api(e) => e.fmt(f),
+            Self::Own { message, .. } => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The admin API at one socket. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    #[must_use]
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+        read(&self.call(Method::GET, path, None).await?.1)
+    }
+
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
+        read(&self.call(Method::POST, path, Some(write(body)?)).await?.1)
+    }
+
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
+        read(&self.call(Method::PATCH, path, Some(write(body)?)).await?.1)
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<(), Fault> {
+        self.call(Method::DELETE, path, None).await.map(drop)
+    }
+
+    /// All rows of a list, page by page. `query` is already encoded (`q=…&sort=…`) or empty.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, Fault> {
+        let mut rows: Vec<T> = Vec::new();
+        loop {
+            let glue = if query.is_empty() { "" } else { "&" };
+            let page: Page<T> = self.get(&format!("{path}?{query}{glue}offset={}&limit=1000", rows.len())).await?;
+            let got = page.rows.len();
+            rows.extend(page.rows);
+            if got == 0 || rows.len() >= page.total as usize {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// One request; errors of the API become [`Fault::Api`].
+    pub async fn call(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<(u16, Bytes), Fault> {
+        let (status, bytes) = self.raw(method, path, body).await?;
+        if (200..300).contains(&status) { Ok((status, bytes)) } else { Err(refused(status, &bytes)) }
+    }
+
+    /// One request, whatever the status.
+    pub async fn raw(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<(u16, Bytes), Fault> {
+        let patience = if path.contains("wait=true") { LONG_PATIENCE } else { PATIENCE };
+        timeout(patience, async {
+            let (response, connection) = self.send(method, path, body).await?;
+            let status = response.status().as_u16();
+            let mut incoming = response.into_body();
+            let mut bytes = BytesMut::new();
+            while let Some(frame) = incoming.frame().await {
+                let frame = frame.map_err(|e| Fault::Broken(e.to_string()))?;
+                if let Some(data) = frame.data_ref() {
+                    if bytes.len() + data.len() > MAX_BODY {
+                        return Err(Fault::Answer(format!("more than {MAX_BODY} bytes")));
+                    }
+                    bytes.extend_from_slice(data);
+                }
+            }
+            connection.abort();
+            Ok((status, bytes.freeze()))
+        })
+        .await
+        .unwrap_or_else(|_| Err(Fault::Broken(format!("no answer for {} s", patience.as_secs()))))
+    }
+
+    /// The event stream. It ends when the daemon goes.
+    pub async fn events(&self) -> Result<EventStream, Fault> {
+        let (response, connection) = timeout(PATIENCE, self.send(Method::GET, paths::EVENTS, None))
+            .await
+            .map_err(|_| Fault::Broken("the event stream does not start".into()))??;
+        let stream = EventStream { body: response, connection, pending: BytesMut::new(), searched: 0 };
+        let status = stream.body.status().as_u16();
+        if status == 200 { Ok(stream) } else { Err(refused(status, b"")) }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<(Response<Incoming>, Connection), Fault> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
+        let broken = |e: hyper::Error| Fault::Broken(e.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let connection = Connection(tokio::spawn(async move {
+            // Its error reaches the reader of the body.
+            let _ = connection.await;
+        }));
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "yagid");
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .map_err(|e| Fault::own(2, format!("not a path of the API: {e}")))?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        Ok((response, connection))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Fault {
+        let path = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::NoSocket(path),
+            io::ErrorKind::ConnectionRefused => Fault::Refused(path),
+            io::ErrorKind::PermissionDenied => Fault::Permission(path),
+            _ => Fault::Broken(format!("{}: {error}", path.display())),
+        }
+    }
+}
+
+/// The task that drives a connection; ends with its owner.
+#[derive(Debug)]
+struct Connection(JoinHandle<()>);
+
+impl Connection {
+    fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// NDJSON as it comes.
+#[derive(Debug)]
+pub struct EventStream {
+    body: Response<Incoming>,
+    // Held so that the connection lives as long as the stream.
+    #[allow(dead_code, reason = "its Drop ends the connection")]
+    connection: Connection,
+    pending: BytesMut,
+    searched: usize,
+}
+
+impl EventStream {
+    /// The next line, without its end.
+    pub async fn line(&mut self) -> Result<Bytes, Fault> {
+        loop {
+            if let Some(at) = self.pending[self.searched..].iter().position(|b| *b == b'\n') {
+                let mut line = self.pending.split_to(self.searched + at + 1);
+                line.truncate(line.len() - 1);
+                self.searched = 0;
+                if line.iter().all(u8::is_ascii_whitespace) {
+                    continue;
+                }
+                return Ok(line.freeze());
+            }
+            self.searched = self.pending.len();
+            if self.pending.len() > MAX_LINE {
+                return Err(Fault::Answer(format!("an event of more than {MAX_LINE} bytes")));
+            }
+            let frame = timeout(SILENCE, self.body.body_mut().frame())
+                .await
+                .map_err(|_| Fault::Broken(format!("no event for {} s", SILENCE.as_secs())))?
+                .ok_or_else(|| Fault::Broken("the daemon closed the event stream".into()))?
+                .map_err(|e| Fault::Broken(e.to_string()))?;
+            if let Some(data) = frame.data_ref() {
+                self.pending.extend_from_slice(data);
+            }
+        }
+    }
+
+    /// The next event. Kinds that this version does not know are passed over.
+    pub async fn next(&mut self) -> Result<Event, Fault> {
+        loop {
+            let line = self.line().await?;
+            match serde_json::from_slice(&line) {
+                Ok(event) => return Ok(event),
+                Err(e) if serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_err() => {
+                    return Err(Fault::Answer(format!("an event that is no JSON: {e}")));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+fn write(body: &impl Serialize) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(body).map_err(|e| Fault::own(1, format!("cannot be written as JSON: {e}")))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    // 204: for callers that expect nothing.
+    let bytes = if bytes.is_empty() { b"null" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|e| Fault::Answer(e.to_string()))
+}
+
+fn refused(status: u16, bytes: &[u8]) -> Fault {
+    if let Ok(body) = serde_json::from_slice::<ErrorBody>(bytes) {
+        return Fault::Api(body.error);
+    }
+    let code = match status {
+        403 => ErrorCode::Forbidden,
+        404 => ErrorCode::NotFound,
+        405 => ErrorCode::Method,
+        409 => ErrorCode::Conflict,
+        413 => ErrorCode::TooLarge,
+        422 => ErrorCode::Invalid,
+        400..500 => ErrorCode::BadRequest,
+        503 => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    };
+    Fault::Api(ApiError::new(code, format!("the daemon answered {status}")))
+}
+
+/// One path segment or query value, percent-encoded.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

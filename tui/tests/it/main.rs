@@ -1,0 +1,4 @@
+//! Tests of the client against a fake daemon on a real socket.
+
+mod cli;
+mod fake;
