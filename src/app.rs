@@ -4,11 +4,13 @@
 //! `daemon` name this type.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
+    admin::Watchers,
     auth::Auth,
     config::Loaded,
     events::Events,
@@ -34,6 +36,9 @@ pub struct App {
     pub events: Events,
     pub logs: Logs,
     pub addressing: Addressing,
+    /// Where players connect; the real ports.
+    pub addresses: Vec<SocketAddr>,
+    pub watchers: Watchers,
     /// Networks that may ask for AceStream content without an account.
     pub open_networks: Vec<Network>,
     /// Differs after each start.

@@ -98,6 +98,8 @@ impl Daemon {
                 public: config.server.public_url.parse().ok(),
                 trusted: networks(&config.server.trusted_proxies),
             },
+            addresses: addresses.clone(),
+            watchers: admin::Watchers::default(),
             open_networks: networks(&config.ace.open_networks),
             auth: Auth::new(config.server.login_tries),
             seats: Seats::default(),

@@ -1,17 +1,284 @@
-//! (being built)
+//! The admin API: JSON over HTTP on a Unix socket.
+//!
+//! Owns the route table, methods and the error shape; the nouns' files answer. Must not enter: rules of rows (the library has
+//! them), players' formats. Invariant: only types of `yagi_api` cross this border, every change names its actor, and every
+//! refusal is an `ErrorBody`.
 
+mod actor;
+mod categories;
+mod channels;
+mod events;
+mod guide;
+mod input;
+mod legacy;
+mod logs;
+mod query;
+mod rights;
+mod settings;
 pub mod socket;
+mod sources;
+mod status;
+mod streams;
+mod users;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use hyper::StatusCode;
+use hyper::{
+    Method, StatusCode,
+    header::{self, HeaderValue},
+};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use yagi_api::{ApiError, ErrorBody, ErrorCode, text::clean};
 
+pub use self::events::Watchers;
 use crate::{
     app::App,
-    http::{Reply, Request, reply::text},
+    http::{
+        Reply, Request,
+        reply::{json, no_content},
+    },
 };
 
+type Answer = Result<Reply, ApiError>;
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Stats,
+    AceStats,
+    AceStream,
+    AceStreams,
+    Categories,
+    Category,
+    Channel,
+    Channels,
+    Client,
+    Clients,
+    Events,
+    Guide,
+    Health,
+    Hello,
+    LogTail,
+    Logs,
+    Password,
+    Programmes,
+    Ready,
+    Refresh,
+    Settings,
+    Source,
+    Sources,
+    Status,
+    Stream,
+    Streams,
+    Urls,
+    User,
+    Users,
+}
+
+/// Every path, its methods, and what it leads to; sorted.
+const TABLE: &[(&str, &str, Route)] = &[
+    ("/api/aceproxy/stats", "GET", Route::AceStats),
+    ("/api/aceproxy/streams", "GET", Route::AceStreams),
+    ("/api/aceproxy/streams/{id}", "DELETE, GET", Route::AceStream),
+    ("/api/categories", "GET, POST", Route::Categories),
+    ("/api/categories/{id}", "DELETE, GET, PATCH", Route::Category),
+    ("/api/channels", "GET, POST", Route::Channels),
+    ("/api/channels/{id}", "DELETE, GET, PATCH", Route::Channel),
+    ("/api/clients", "GET", Route::Clients),
+    ("/api/clients/{id}", "DELETE, GET", Route::Client),
+    ("/api/dashboard/stats", "GET", Route::Stats),
+    ("/api/events", "GET", Route::Events),
+    ("/api/guide", "GET", Route::Guide),
+    ("/api/guide/{id}", "GET", Route::Programmes),
+    ("/api/health", "GET", Route::Health),
+    ("/api/hello", "GET", Route::Hello),
+    ("/api/logs", "GET", Route::Logs),
+    ("/api/logs/tail", "GET", Route::LogTail),
+    ("/api/ready", "GET", Route::Ready),
+    ("/api/settings", "GET, PATCH", Route::Settings),
+    ("/api/sources", "GET, POST", Route::Sources),
+    ("/api/sources/{id}", "DELETE, GET, PATCH", Route::Source),
+    ("/api/sources/{id}/refresh", "POST", Route::Refresh),
+    ("/api/status", "GET", Route::Status),
+    ("/api/streams", "GET", Route::Streams),
+    ("/api/streams/{id}", "DELETE, GET", Route::Stream),
+    ("/api/users", "GET, POST", Route::Users),
+    ("/api/users/{id}", "DELETE, GET, PATCH", Route::User),
+    ("/api/users/{id}/password", "POST", Route::Password),
+    ("/api/users/{id}/urls", "GET", Route::Urls),
+];
+
+/// Index into [`TABLE`] by path.
+static ROUTER: LazyLock<matchit::Router<usize>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    for (index, (path, ..)) in TABLE.iter().enumerate() {
+        router
+            .insert(*path, index)
+            .unwrap_or_else(|e| unreachable!("the route table contradicts itself at {path}: {e}"));
+    }
+    router
+});
+
+/// One request on its way to its handler.
+struct Ask<'a> {
+    app: &'a Arc<App>,
+    request: &'a Request,
+    /// `name(uid)`.
+    actor: String,
+    /// What the path names; empty when it names no row.
+    id: String,
+}
+
 /// Answers one request of the admin socket.
-pub async fn handle(_app: &Arc<App>, _request: Request) -> Reply {
-    text(StatusCode::NOT_FOUND, "nothing is served at this path")
+pub async fn handle(app: &Arc<App>, request: Request) -> Reply {
+    let mut reply = match admitted(app, &request).await {
+        Ok(reply) => reply,
+        Err(error) => refusal(error),
+    };
+    // Replies show the present, and some show passwords.
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+async fn admitted(app: &Arc<App>, request: &Request) -> Answer {
+    let actor = actor::admit(request)?;
+    let (route, methods, id) = find(&request.path)?;
+    // HEAD is GET whose body the connection leaves out.
+    let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
+    if !methods.split(", ").any(|m| m == method.as_str()) {
+        let error = ApiError::new(ErrorCode::Method, format!("this path answers {methods}"));
+        let mut reply = refusal(error);
+        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+        return Ok(reply);
+    }
+    dispatch(route, method, Ask { app, request, actor, id }).await
+}
+
+fn find(path: &str) -> Result<(Route, &'static str, String), ApiError> {
+    let nothing = || {
+        ApiError::new(ErrorCode::NotFound, format!("there is no route {}", clean(path, 128)))
+            .with_hint("docs/API.md lists the routes")
+    };
+    let trimmed = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let found = ROUTER.at(trimmed).map_err(|_| nothing())?;
+    let (_, methods, route) = TABLE[*found.value];
+    let id = percent_decode_str(found.params.get("id").unwrap_or_default()).decode_utf8().map_err(|_| nothing())?;
+    Ok((route, methods, id.into_owned()))
+}
+
+async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
+    let is = |m: Method| *method == m;
+    match route {
+        Route::Categories if is(Method::POST) => categories::create(ask).await,
+        Route::Categories => categories::list(&ask),
+        Route::Category if is(Method::PATCH) => categories::update(ask).await,
+        Route::Category if is(Method::DELETE) => categories::delete(ask).await,
+        Route::Category => categories::show(&ask),
+        Route::Channels if is(Method::POST) => channels::create(ask).await,
+        Route::Channels => channels::list(&ask).await,
+        Route::Channel if is(Method::PATCH) => channels::update(ask).await,
+        Route::Channel if is(Method::DELETE) => channels::delete(ask).await,
+        Route::Channel => channels::show(&ask),
+        Route::Users if is(Method::POST) => users::create(ask).await,
+        Route::Users => users::list(&ask),
+        Route::User if is(Method::PATCH) => users::update(ask).await,
+        Route::User if is(Method::DELETE) => users::delete(ask).await,
+        Route::User => users::show(&ask),
+        Route::Password => users::reset_password(ask).await,
+        Route::Urls => users::urls(&ask),
+        Route::Sources if is(Method::POST) => sources::create(ask).await,
+        Route::Sources => sources::list(&ask),
+        Route::Source if is(Method::PATCH) => sources::update(ask).await,
+        Route::Source if is(Method::DELETE) => sources::delete(ask).await,
+        Route::Source => sources::show(&ask),
+        Route::Refresh => sources::refresh(ask).await,
+        Route::Streams => streams::list(&ask),
+        Route::Stream if is(Method::DELETE) => streams::stop(&ask),
+        Route::Stream => streams::show(&ask),
+        Route::Clients => streams::clients(&ask),
+        Route::Client if is(Method::DELETE) => streams::kick(&ask),
+        Route::Client => streams::client(&ask),
+        Route::Guide => guide::status(&ask).await,
+        Route::Programmes => guide::programmes(&ask).await,
+        Route::Settings if is(Method::PATCH) => settings::update(ask).await,
+        Route::Settings => settings::list(&ask),
+        Route::Logs => logs::list(&ask),
+        Route::Events => events::watch(&ask),
+        Route::Hello => status::hello(&ask),
+        Route::Status => status::status(&ask),
+        Route::Health => legacy::health(&ask),
+        Route::Ready => status::ready(&ask),
+        Route::LogTail => legacy::log_tail(&ask),
+        Route::Stats => legacy::stats(&ask).await,
+        Route::AceStats => legacy::ace_stats(&ask),
+        Route::AceStreams => legacy::ace_streams(&ask),
+        Route::AceStream if is(Method::DELETE) => legacy::stop(&ask),
+        Route::AceStream => legacy::ace_stream(&ask),
+    }
+}
+
+fn ok(value: &impl Serialize) -> Answer {
+    Ok(json(StatusCode::OK, value))
+}
+
+fn created(value: &impl Serialize) -> Answer {
+    Ok(json(StatusCode::CREATED, value))
+}
+
+fn done() -> Answer {
+    Ok(no_content())
+}
+
+fn refusal(error: ApiError) -> Reply {
+    let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json(status, &ErrorBody { error })
+}
+
+/// Runs what reads files or walks all channels where it delays nobody.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ApiError::new(ErrorCode::Internal, "a bug stopped this request").with_hint("see the daemon's log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_path_leads_to_its_route() {
+        assert!(TABLE.is_sorted_by_key(|(path, ..)| *path));
+        for (path, methods, route) in TABLE {
+            let (found, allowed, id) = find(&path.replace("{id}", "a%2Fb")).unwrap();
+            assert_eq!((found, allowed), (*route, *methods));
+            assert_eq!(id, if path.contains("{id}") { "a/b" } else { "" });
+            assert!(methods.split(", ").is_sorted(), "{path}");
+        }
+        assert_eq!(find("/api/users/").unwrap().0, Route::Users);
+    }
+
+    #[test]
+    fn paths_of_the_clients_are_in_the_table() {
+        use yagi_api::paths::*;
+        for path in
+            [HELLO, STATUS, EVENTS, CHANNELS, CATEGORIES, USERS, SOURCES, STREAMS, CLIENTS, GUIDE, SETTINGS, LOGS]
+        {
+            assert!(find(path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_paths_are_told_cleanly() {
+        for path in ["/", "/api", "/api/users/1/2/3", "/api/userz", "/api/users/%ff"] {
+            assert_eq!(find(path).unwrap_err().code, ErrorCode::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_shape() {
+        let reply = refusal(ApiError::invalid("name", "must not be empty"));
+        assert_eq!(reply.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refusal(ApiError::not_found("user", 1)).status(), StatusCode::NOT_FOUND);
+    }
 }

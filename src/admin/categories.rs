@@ -1,0 +1,64 @@
+//! `/api/categories`.
+//!
+//! Owns the fields that lists of categories are searched and sorted by, and finding one by id or name. Must not enter: rules of
+//! categories. Invariant: viewers who lose a category with it lose its streams too.
+
+use std::sync::Arc;
+
+use yagi_api::{ApiError, Category, CategoryDraft, CategoryId, CategoryPatch};
+
+use super::{
+    Answer, Ask, created, done, input, ok,
+    query::{self, Cell, Column},
+    rights,
+};
+
+const COLUMNS: &[Column<Category>] = &[
+    Column { names: &["position"], searched: false, cell: |_, c| Cell::some(Some(c.position)) },
+    Column { names: &["name"], searched: true, cell: |_, c| Cell::text(&c.name) },
+    Column { names: &["channels"], searched: false, cell: |_, c| Cell::some(Some(c.channels)) },
+    Column { names: &["id"], searched: false, cell: |_, c| Cell::some(Some(c.id.0)) },
+];
+
+pub fn list(ask: &Ask<'_>) -> Answer {
+    let query = query::parse(&ask.request.query, &[])?;
+    let catalog = ask.app.library.catalog();
+    ok(&query::page::<Category, Arc<Category>>(&catalog, COLUMNS, catalog.categories(), &query)?)
+}
+
+/// The row whose id or else whose name the path has.
+fn find(ask: &Ask<'_>) -> Result<Arc<Category>, ApiError> {
+    let catalog = ask.app.library.catalog();
+    let by_id = ask.id.parse().ok().and_then(|id: CategoryId| catalog.category(id));
+    by_id
+        .or_else(|| catalog.categories().iter().find(|c| c.name == ask.id))
+        .cloned()
+        .ok_or_else(|| input::missing("category", &ask.id))
+}
+
+/// With its count of channels, which the snapshot has.
+fn row(ask: &Ask<'_>, stored: Arc<Category>) -> Arc<Category> {
+    ask.app.library.catalog().category(stored.id).cloned().unwrap_or(stored)
+}
+
+pub fn show(ask: &Ask<'_>) -> Answer {
+    ok(&find(ask)?)
+}
+
+pub async fn create(ask: Ask<'_>) -> Answer {
+    let draft: CategoryDraft = input::body(ask.request)?;
+    let stored = ask.app.library.create_category(&ask.actor, draft).await?;
+    created(&row(&ask, stored))
+}
+
+pub async fn update(ask: Ask<'_>) -> Answer {
+    let (id, patch): (_, CategoryPatch) = (find(&ask)?.id, input::body(ask.request)?);
+    let stored = ask.app.library.update_category(&ask.actor, id, patch).await?;
+    ok(&row(&ask, stored))
+}
+
+pub async fn delete(ask: Ask<'_>) -> Answer {
+    ask.app.library.delete_category(&ask.actor, find(&ask)?.id).await?;
+    rights::enforce(ask.app);
+    done()
+}

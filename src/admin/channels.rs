@@ -1,0 +1,78 @@
+//! `/api/channels`.
+//!
+//! Owns the fields that lists of channels are searched and sorted by. Must not enter: rules of channels. Invariant: a channel
+//! that is deleted or disabled is not streamed on.
+
+use std::sync::Arc;
+
+use yagi_api::{Channel, ChannelDraft, ChannelId, ChannelPatch};
+
+use super::{
+    Answer, Ask, aside, created, done, input, ok,
+    query::{self, Cell, Column},
+    rights,
+};
+
+const COLUMNS: &[Column<Channel>] = &[
+    Column { names: &["number", "num"], searched: false, cell: |_, c| Cell::some(Some(c.number)) },
+    Column { names: &["name"], searched: true, cell: |_, c| Cell::text(&c.name) },
+    Column { names: &["category", "group"], searched: true, cell: |all, c| Cell::text(all.category_name(c)) },
+    Column { names: &["guide_id", "epg"], searched: true, cell: |_, c| Cell::text(&c.guide_id) },
+    Column { names: &["id"], searched: false, cell: |_, c| Cell::some(Some(c.id.0)) },
+    Column { names: &["logo"], searched: false, cell: |_, c| Cell::text(&c.logo) },
+    Column {
+        names: &["source", "sources", "url"],
+        searched: false,
+        cell: |_, c| match c.sources.as_slice() {
+            [only] => Cell::text(&only.url),
+            many => Cell::Text(many.iter().map(|s| s.url.as_str()).collect::<Vec<_>>().join(" ").into()),
+        },
+    },
+    Column { names: &["enabled", "on"], searched: false, cell: |_, c| Cell::Flag(c.enabled) },
+    Column { names: &["retired"], searched: false, cell: |_, c| Cell::Flag(c.retired_at.is_some()) },
+    Column { names: &["listed"], searched: false, cell: |_, c| Cell::Flag(c.is_listed()) },
+    Column { names: &["radio"], searched: false, cell: |_, c| Cell::Flag(c.radio) },
+    Column { names: &["origin"], searched: false, cell: |_, c| Cell::some(c.origin.map(|o| o.0)) },
+    Column { names: &["added_at", "added"], searched: false, cell: |_, c| Cell::Number(c.added_at) },
+];
+
+pub async fn list(ask: &Ask<'_>) -> Answer {
+    let query = query::parse(&ask.request.query, &[])?;
+    let catalog = ask.app.library.catalog();
+    let page =
+        aside(move || query::page::<Channel, Arc<Channel>>(&catalog, COLUMNS, catalog.channels(), &query)).await??;
+    ok(&page)
+}
+
+fn id(ask: &Ask<'_>) -> Result<ChannelId, yagi_api::ApiError> {
+    input::id("channel", &ask.id)
+}
+
+pub fn show(ask: &Ask<'_>) -> Answer {
+    let id = id(ask)?;
+    let catalog = ask.app.library.catalog();
+    ok(catalog.channel(id).ok_or_else(|| input::missing("channel", &ask.id))?)
+}
+
+pub async fn create(ask: Ask<'_>) -> Answer {
+    let draft: ChannelDraft = input::body(ask.request)?;
+    created(&ask.app.library.create_channel(&ask.actor, draft).await?)
+}
+
+pub async fn update(ask: Ask<'_>) -> Answer {
+    let (id, patch): (_, ChannelPatch) = (id(&ask)?, input::body(ask.request)?);
+    let narrows = patch.enabled == Some(false) || patch.category.is_some();
+    let channel = ask.app.library.update_channel(&ask.actor, id, patch).await?;
+    if narrows {
+        rights::enforce(ask.app);
+    }
+    ok(&channel)
+}
+
+pub async fn delete(ask: Ask<'_>) -> Answer {
+    let id = id(&ask)?;
+    ask.app.library.delete_channel(&ask.actor, id).await?;
+    ask.app.streams.stop_channel(id);
+    rights::enforce(ask.app);
+    done()
+}

@@ -1,0 +1,113 @@
+//! `/api/sources`.
+//!
+//! Owns live rows of playlists and guides, and when an edit asks for a refresh. Must not enter: fetching, schedules. Invariant:
+//! only the reply to a GET of one source shows the credentials of its URL.
+
+use std::sync::Arc;
+
+use yagi_api::{ApiError, Source, SourceDraft, SourceId, SourcePatch};
+
+use super::{
+    Answer, Ask, aside, created, done, input, ok,
+    query::{self, Cell, Column},
+    rights,
+};
+use crate::{app::App, library::masked, secret::redact};
+
+const COLUMNS: &[Column<Source>] = &[
+    Column { names: &["name"], searched: true, cell: |_, s| Cell::text(&s.name) },
+    Column { names: &["url"], searched: true, cell: |_, s| Cell::text(&s.url) },
+    Column { names: &["kind"], searched: false, cell: |_, s| Cell::text(s.kind.word()) },
+    Column { names: &["enabled", "on"], searched: false, cell: |_, s| Cell::Flag(s.enabled) },
+    Column { names: &["interval_s", "interval"], searched: false, cell: |_, s| Cell::some(Some(s.interval_s)) },
+    Column {
+        names: &["ok"],
+        searched: false,
+        cell: |_, s| s.last.as_ref().map_or(Cell::Nothing, |last| Cell::Flag(last.ok)),
+    },
+    Column { names: &["at", "last"], searched: false, cell: |_, s| Cell::some(s.last.as_ref().map(|last| last.at)) },
+    Column { names: &["id"], searched: false, cell: |_, s| Cell::some(Some(s.id.0)) },
+];
+
+/// The source as it is at this moment, with its credentials.
+fn live(app: &App, source: &Source) -> Source {
+    Source { state: app.refresher.state(source.id), ..source.clone() }
+}
+
+pub fn list(ask: &Ask<'_>) -> Answer {
+    let query = query::parse(&ask.request.query, &[])?;
+    let catalog = ask.app.library.catalog();
+    let rows: Vec<Source> = catalog.sources().iter().map(|s| masked(&live(ask.app, s))).collect();
+    ok(&query::page::<Source, Source>(&catalog, COLUMNS, &rows, &query)?)
+}
+
+/// The row whose id or else whose name the path has.
+fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
+    let catalog = ask.app.library.catalog();
+    let by_id = ask.id.parse().ok().and_then(|id: SourceId| catalog.source(id));
+    by_id
+        .or_else(|| catalog.sources().iter().find(|s| s.name == ask.id))
+        .cloned()
+        .ok_or_else(|| input::missing("source", &ask.id))
+}
+
+pub fn show(ask: &Ask<'_>) -> Answer {
+    let source = find(ask)?;
+    ok(&live(ask.app, &source))
+}
+
+/// The row after an edit or a refresh.
+fn row(ask: &Ask<'_>, id: SourceId) -> Result<Source, ApiError> {
+    let catalog = ask.app.library.catalog();
+    let source = catalog.source(id).ok_or_else(|| ApiError::not_found("source", id))?;
+    Ok(masked(&live(ask.app, source)))
+}
+
+/// Queues a refresh, and waits for its end when asked to.
+async fn start_refresh(app: &App, id: SourceId, wait: bool) {
+    if wait {
+        app.refresher.queue_and_wait(id).await;
+    } else {
+        app.refresher.queue(id);
+    }
+}
+
+pub async fn create(ask: Ask<'_>) -> Answer {
+    let wait = input::flag(&ask.request.query, "wait")?;
+    let draft: SourceDraft = input::body(ask.request)?;
+    let source = ask.app.library.create_source(&ask.actor, draft).await?;
+    if source.enabled || wait {
+        start_refresh(ask.app, source.id, wait).await;
+    }
+    created(&row(&ask, source.id)?)
+}
+
+pub async fn update(ask: Ask<'_>) -> Answer {
+    let old = find(&ask)?;
+    let mut patch: SourcePatch = input::body(ask.request)?;
+    // A form that was filled from a masked row sends the mask back.
+    if patch.url.as_deref().is_some_and(|url| url != old.url && url == redact(&old.url)) {
+        patch.url = None;
+    }
+    let source = ask.app.library.update_source(&ask.actor, old.id, patch).await?;
+    if source.enabled && (source.url != old.url || !old.enabled) {
+        ask.app.refresher.queue(source.id);
+    }
+    ok(&row(&ask, source.id)?)
+}
+
+pub async fn delete(ask: Ask<'_>) -> Answer {
+    ask.app.library.delete_source(&ask.actor, find(&ask)?.id).await?;
+    rights::enforce(ask.app);
+    let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
+    aside(move || guide.retain(&catalog)).await?;
+    done()
+}
+
+pub async fn refresh(ask: Ask<'_>) -> Answer {
+    let wait = input::flag(&ask.request.query, "wait")?;
+    let source = find(&ask)?;
+    tracing::info!(actor = ask.actor, source = source.name, "refresh asked for");
+    start_refresh(ask.app, source.id, wait).await;
+    ok(&row(&ask, source.id)?)
+}

@@ -1,0 +1,163 @@
+//! `/api/users`.
+//!
+//! Owns live rows of accounts and the links of a viewer. Must not enter: rules of accounts, logins. Invariant: an account that
+//! is deleted, disabled, expired or has another password is watched with no longer; only replies that exist to show a password
+//! carry one.
+
+use std::sync::Arc;
+
+use yagi_api::{ApiError, NewUser, User, UserDraft, UserId, UserPatch, UserUrls};
+
+use super::{
+    Answer, Ask, created, done, input, ok,
+    query::{self, Cell, Column},
+    rights,
+};
+use crate::{
+    app::{App, epoch_now},
+    http::{Base, base::bracketed},
+    library::{Catalog, Viewer},
+};
+
+const COLUMNS: &[Column<User>] = &[
+    Column { names: &["name", "user"], searched: true, cell: |_, u| Cell::text(&u.name) },
+    Column { names: &["note"], searched: true, cell: |_, u| Cell::text(&u.note) },
+    Column { names: &["status"], searched: false, cell: |_, u| Cell::text(u.status(epoch_now()).word()) },
+    Column { names: &["enabled", "on"], searched: false, cell: |_, u| Cell::Flag(u.enabled) },
+    Column { names: &["trial"], searched: false, cell: |_, u| Cell::Flag(u.trial) },
+    Column { names: &["active"], searched: false, cell: |_, u| Cell::some(Some(u.active)) },
+    Column { names: &["max_connections", "max"], searched: false, cell: |_, u| Cell::some(Some(u.max_connections)) },
+    Column { names: &["expires_at", "expires"], searched: false, cell: |_, u| Cell::some(u.expires_at) },
+    Column { names: &["created_at", "created"], searched: false, cell: |_, u| Cell::Number(u.created_at) },
+    Column { names: &["id"], searched: false, cell: |_, u| Cell::some(Some(u.id.0)) },
+    Column {
+        names: &["categories", "category"],
+        searched: false,
+        cell: |_, u| u.categories.as_ref().map_or(Cell::Nothing, |names| Cell::Text(names.join(" ").into())),
+    },
+];
+
+pub fn list(ask: &Ask<'_>) -> Answer {
+    let query = query::parse(&ask.request.query, &[])?;
+    let catalog = ask.app.library.catalog();
+    let active = ask.app.seats.active_by_user();
+    let rows: Vec<User> = catalog
+        .viewers()
+        .map(|v| User { active: active.get(&v.user.id).copied().unwrap_or(0), ..v.user.clone() })
+        .collect();
+    ok(&query::page::<User, User>(&catalog, COLUMNS, &rows, &query)?)
+}
+
+/// The account whose id or else whose name the path has.
+fn find(ask: &Ask<'_>, catalog: &Catalog) -> Result<Arc<Viewer>, ApiError> {
+    let by_id = ask.id.parse().ok().and_then(|id: UserId| catalog.viewer_by_id(id));
+    by_id.or_else(|| catalog.viewer(&ask.id)).cloned().ok_or_else(|| input::missing("user", &ask.id))
+}
+
+fn id(ask: &Ask<'_>) -> Result<UserId, ApiError> {
+    Ok(find(ask, &ask.app.library.catalog())?.user.id)
+}
+
+/// The account as it is at this moment.
+fn row(app: &App, user: &User) -> User {
+    User { active: app.seats.active(user.id), ..user.clone() }
+}
+
+pub fn show(ask: &Ask<'_>) -> Answer {
+    ok(&row(ask.app, &find(ask, &ask.app.library.catalog())?.user))
+}
+
+pub async fn create(ask: Ask<'_>) -> Answer {
+    let draft: UserDraft = input::body(ask.request)?;
+    created(&ask.app.library.create_user(&ask.actor, draft).await?)
+}
+
+pub async fn update(ask: Ask<'_>) -> Answer {
+    let (id, patch): (_, UserPatch) = (id(&ask)?, input::body(ask.request)?);
+    let (password, narrows) =
+        (patch.password.is_some(), patch.enabled.is_some() || patch.expires_at.is_some() || patch.categories.is_some());
+    let viewer = ask.app.library.update_user(&ask.actor, id, patch).await?;
+    if password {
+        ask.app.seats.kick_user(id);
+    }
+    if narrows {
+        rights::enforce(ask.app);
+    }
+    ok(&row(ask.app, &viewer.user))
+}
+
+pub async fn delete(ask: Ask<'_>) -> Answer {
+    let id = id(&ask)?;
+    ask.app.library.delete_user(&ask.actor, id).await?;
+    ask.app.seats.kick_user(id);
+    done()
+}
+
+pub async fn reset_password(ask: Ask<'_>) -> Answer {
+    let id = id(&ask)?;
+    let NewUser { user, password } = ask.app.library.reset_password(&ask.actor, id).await?;
+    ask.app.seats.kick_user(id);
+    ok(&NewUser { user: row(ask.app, &user), password })
+}
+
+pub fn urls(ask: &Ask<'_>) -> Answer {
+    input::only(&ask.request.query, &["base"])?;
+    let base = match ask.request.query.get("base").map(str::trim) {
+        None | Some("") => own_address(ask.app),
+        Some(text) => text.parse().map_err(|e| ApiError::invalid("base", e))?,
+    };
+    let catalog = ask.app.library.catalog();
+    let viewer = find(ask, &catalog)?;
+    ok(&links(&catalog, &viewer, &base))
+}
+
+/// The public address of the configuration, else the first listener's.
+fn own_address(app: &App) -> Base {
+    app.addressing.public.clone().unwrap_or_else(|| {
+        let first = app.addresses.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
+        Base { scheme: "http", host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
+    })
+}
+
+fn links(catalog: &Catalog, viewer: &Viewer, base: &Base) -> UserUrls {
+    // Neither may hold anything that a URL would have to escape.
+    let (name, password) = (&viewer.user.name, viewer.password.expose());
+    let login = format!("username={name}&password={password}");
+    UserUrls {
+        name: name.clone(),
+        password: password.to_owned(),
+        server: base.to_string(),
+        playlist: format!("{base}/get.php?{login}&type=m3u_plus&output=ts"),
+        guide: format!("{base}/xmltv.php?{login}"),
+        player_api: format!("{base}/player_api.php?{login}"),
+        stream: catalog.lineup(viewer).next().map(|c| format!("{base}/live/{name}/{password}/{}.ts", c.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yagi_api::CategoryId;
+
+    use super::*;
+    use crate::library::sample::channel;
+
+    #[test]
+    fn links_carry_the_base_and_the_login() {
+        let catalog = Catalog::sample_with(&[channel(7, "Seven", "")], &[("ada", "pw1"), ("kid", "pw2")], |name| {
+            (name == "kid").then(|| vec![CategoryId(2)])
+        });
+        let base: Base = "https://tv.example.org/iptv/".parse().unwrap();
+        let urls = links(&catalog, catalog.viewer("ada").unwrap(), &base);
+        assert_eq!(urls.server, "https://tv.example.org/iptv");
+        assert_eq!(
+            urls.playlist,
+            "https://tv.example.org/iptv/get.php?username=ada&password=pw1&type=m3u_plus&output=ts"
+        );
+        assert_eq!(urls.stream.as_deref(), Some("https://tv.example.org/iptv/live/ada/pw1/7.ts"));
+        assert_eq!(
+            links(&catalog, catalog.viewer("kid").unwrap(), &base).stream,
+            None,
+            "nothing that the viewer may see"
+        );
+    }
+}
