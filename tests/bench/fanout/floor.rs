@@ -1,0 +1,50 @@
+//! The floor: reads the source, sends each burst to each socket without blocking, and does nothing else.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use rustix::net::{SendFlags, send};
+
+/// `floor SOURCE_PORT`: prints its port, serves until killed.
+pub fn main(args: &[String]) {
+    let mut source = TcpStream::connect(("127.0.0.1", args[0].parse().expect("a port"))).expect("the source");
+    source.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("the source");
+    let listener: TcpListener = {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_send_buffer_size(256 << 10).expect("an option");
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        socket.listen(1024).expect("a listener");
+        socket.into()
+    };
+    println!("{}", listener.local_addr().expect("bound").port());
+    let viewers: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let joined = Arc::clone(&viewers);
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let _ = socket.read(&mut head);
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n");
+            let _ = socket.set_nodelay(true);
+            let _ = socket.set_nonblocking(true);
+            joined.lock().expect("not poisoned").push(socket);
+        }
+    });
+    let mut head = [0; 1];
+    let mut end = 0;
+    while end < 4 && source.read_exact(&mut head).is_ok() {
+        end = if head[0] == b"\r\n\r\n"[end] { end + 1 } else { 0 };
+    }
+    let mut burst = vec![0; 64 << 10];
+    while let Ok(n) = source.read(&mut burst) {
+        if n == 0 {
+            return;
+        }
+        viewers.lock().expect("not poisoned").retain(|viewer| {
+            let sent = send(viewer, &burst[..n], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+            sent.is_ok_and(|sent| sent == n)
+        });
+    }
+}
