@@ -296,8 +296,7 @@ mod tests {
     fn the_shipped_file_names_every_key_with_its_default() {
         let text = include_str!("../../config/yagid.toml");
         let loaded = with_file(text).unwrap();
-        let mut expected = Config::default();
-        expected.paths = loaded.config.paths.clone();
+        let expected = Config { paths: loaded.config.paths.clone(), ..Config::default() };
         assert_eq!(loaded.config, expected);
         let named: BTreeSet<&str> = loaded.origins.keys().map(String::as_str).collect();
         assert_eq!(named, keys::KEYS.iter().map(|k| k.name).collect());

@@ -102,7 +102,7 @@ impl Gatherer {
         }
         let head = self.buf.get(..3)?;
         let len = 3 + (usize::from(head[1] & 0x0f) << 8 | usize::from(head[2]));
-        if head[0] != table || len > MAX_SECTION || len < 12 {
+        if head[0] != table || !(12..=MAX_SECTION).contains(&len) {
             self.buf.clear();
             return None;
         }

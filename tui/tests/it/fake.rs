@@ -301,7 +301,7 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
             let stream = param("stream");
             let hits: Vec<&Value> = rows.lists[*noun]
                 .iter()
-                .filter(|r| stream.is_none_or(|id| r["stream"].to_string() == id))
+                .filter(|r| stream.is_none_or(|id| r["stream"].as_u64().is_some_and(|n| n.to_string() == id)))
                 .filter(|r| {
                     words.iter().all(|w| r["name"].as_str().unwrap_or_default().to_lowercase().contains(w.as_str()))
                 })
@@ -391,7 +391,7 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
 }
 
 fn find<'a>(rows: &'a Rows, noun: &str, id: &str) -> Option<&'a Value> {
-    rows.lists[noun].iter().find(|r| r["id"].to_string() == id || r["name"] == id)
+    rows.lists[noun].iter().find(|r| r["id"].as_u64().is_some_and(|n| n.to_string() == id) || r["name"] == id)
 }
 
 fn events(shared: Shared) -> Response<Body> {
