@@ -67,7 +67,7 @@ impl Logs {
             config::LogFormat::Text => Out::Text { colour: io::stderr().is_terminal() },
         };
         let ring = Arc::new(Ring { records: Mutex::default(), seq: AtomicU64::new(0), events, out });
-        let (filter, handle) = reload::Layer::new(config.filter.parse::<Targets>()?);
+        let (filter, handle) = reload::Layer::new(config::filter(&config.filter).map_err(anyhow::Error::msg)?);
         tracing_subscriber::registry().with(Sink(ring.clone()).with_filter(filter)).try_init()?;
         std::panic::set_hook(Box::new(|panic| {
             let thread = std::thread::current();
@@ -99,7 +99,7 @@ impl Logs {
     /// # Errors
     /// When the text is no filter.
     pub fn set_filter(&self, filter: &str) -> anyhow::Result<()> {
-        let targets = filter.parse::<Targets>()?;
+        let targets = config::filter(filter).map_err(anyhow::Error::msg)?;
         if let Some(handle) = &self.filter {
             handle.reload(targets)?;
         }

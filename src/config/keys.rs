@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use toml::Value;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::http::{Base, Network};
 
@@ -44,7 +45,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.login_tries", Kind::Number(1, 10_000), "failed logins of an address within a minute"),
     key("paths.state_dir", Kind::Text(any), "database and guide; empty: the default for this user"),
     key("paths.socket", Kind::Text(any), "admin socket; empty: the default for this user"),
-    key("log.filter", Kind::Text(filter), "level, or a list such as info,yagid::upstream=debug"),
+    key("log.filter", Kind::Text(log_filter), "level, or a list such as info,yagid::upstream=debug"),
     key("log.format", Kind::Text(format), "text or json"),
     key("engine.url", Kind::Text(base), "the AceStream engine"),
     key("engine.open_timeout_s", Kind::Number(1, 600), "seconds until an AceStream stream's first byte"),
@@ -66,9 +67,23 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.name == name)
 }
 
-/// The nearest known key, if it is near.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|k| k.name.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// All sections, as they stand in a file.
+pub(super) fn sections() -> String {
+    let mut names: Vec<&str> = KEYS.iter().filter_map(|k| k.name.split('.').next()).collect();
+    names.dedup();
+    format!("[{}]", names.join("], ["))
+}
+
+/// The known key that was probably meant: the same word in another section, else one that is spelled nearly so.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    KEYS.iter().map(|k| (distance(name, k.name), k.name)).min().filter(|(d, n)| *d <= n.len() / 3).map(|(_, n)| n)
+    let word = name.rsplit('.').next()?;
+    let same = KEYS.iter().map(|k| k.name).find(|n| n.rsplit('.').next() == Some(word));
+    let near = || KEYS.iter().map(|k| (distance(name, k.name), k.name)).min().filter(|(d, _)| *d <= word.len() / 3);
+    same.or_else(|| near().map(|(_, n)| n))
 }
 
 /// Edits between two words (Levenshtein).
@@ -87,9 +102,29 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+impl Key {
+    /// Everything that is wrong with a value and what was expected; for a list with the item's index.
+    pub fn check(&self, value: &Value) -> Vec<(Option<usize>, String)> {
+        let (Kind::List(check), Value::Array(items)) = (self.kind, value) else {
+            return self.kind.check(value).err().map(|why| (None, why)).into_iter().collect();
+        };
+        if items.is_empty() && self.name == "server.listen" {
+            return vec![(None, "expected at least one ADDRESS:PORT".to_owned())];
+        }
+        let fault = |(i, item): (usize, &Value)| {
+            let why = match item {
+                Value::String(text) if items[..i].contains(item) => format!("{text:?} stands in the list twice"),
+                Value::String(text) => format!("{text:?}: {}", check(text).err()?),
+                other => format!("expected a list of texts, found {} in it", word(other)),
+            };
+            Some((Some(i), why))
+        };
+        items.iter().enumerate().filter_map(fault).collect()
+    }
+}
+
 impl Kind {
-    /// What is wrong with a value, and what was expected.
-    pub fn check(self, value: &Value) -> Result<(), String> {
+    fn check(self, value: &Value) -> Result<(), String> {
         match (self, value) {
             (Self::Text(check), Value::String(text)) => check(text),
             (Self::Text(_), _) => Err(format!("expected text in quotes, found {}", word(value))),
@@ -102,10 +137,6 @@ impl Kind {
             }
             (Self::Switch, Value::Boolean(_)) => Ok(()),
             (Self::Switch, _) => Err(format!("expected true or false, found {}", word(value))),
-            (Self::List(check), Value::Array(items)) => items.iter().try_for_each(|item| match item {
-                Value::String(text) => check(text).map_err(|why| format!("{text:?}: {why}")),
-                other => Err(format!("expected a list of texts, found {} in it", word(other))),
-            }),
             (Self::List(_), _) => Err(format!("expected a list such as [\"…\"], found {}", word(value))),
         }
     }
@@ -161,10 +192,30 @@ fn base(text: &str) -> Result<(), String> {
     text.parse::<Base>().map(drop).map_err(str::to_owned)
 }
 
-fn filter(text: &str) -> Result<(), String> {
-    text.parse::<tracing_subscriber::filter::Targets>().map(drop).map_err(|_| {
-        "expected a level (error, warn, info, debug, trace) or a list such as info,yagid::upstream=debug".to_owned()
-    })
+fn log_filter(text: &str) -> Result<(), String> {
+    filter(text).map(drop)
+}
+
+/// Reads a log filter. A bare word must be a level: as the name of a target, which it could be as well, a mistyped level
+/// would end all logging in silence.
+///
+/// # Errors
+/// Says what was expected.
+pub fn filter(text: &str) -> Result<Targets, String> {
+    // The empty word is taken for a level by its own reader.
+    let level = |word: &str| !word.trim().is_empty() && word.trim().parse::<LevelFilter>().is_ok();
+    let fine = |part: &str| match part.split_once('=') {
+        Some((target, word)) => !target.trim().is_empty() && level(word),
+        None => level(part),
+    };
+    if text.split(',').all(fine) {
+        let spaceless: String = text.split_whitespace().collect();
+        if let Ok(targets) = spaceless.parse() {
+            return Ok(targets);
+        }
+    }
+    Err("expected a level (off, error, warn, info, debug, trace) or a list such as info,yagid::upstream=debug"
+        .to_owned())
 }
 
 fn format(text: &str) -> Result<(), String> {

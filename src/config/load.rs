@@ -4,19 +4,26 @@
 //! means. Invariant: no input makes it panic; a configuration is loaded whole or not at all.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize as _, Serialize};
-use toml::{Table, Value, de::DeTable};
-use yagi_api::Setting;
+use serde::{Deserialize as _, Serialize, de::IntoDeserializer as _};
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
+use yagi_api::{Setting, text::is_foul};
 
-use super::{Config, keys};
+use super::{Config, keys, places::Places};
 
 /// Environment variables that begin so: `YAGI__SERVER__LISTEN=0.0.0.0:8080,[::1]:8081`.
 const ENV: &str = "YAGI__";
+/// A configuration is some kilobytes: more is another file, or a device that never ends.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,12 +77,21 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        write!(f, "{}: ", visible(&self.place))?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", visible(&self.key))?;
         }
-        f.write_str(&self.message)
+        f.write_str(&visible(&self.message))
     }
+}
+
+/// Names and values of a file may hold anything; what reaches a terminal may not.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_foul) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if is_foul(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 impl Loaded {
@@ -103,13 +119,17 @@ impl Loaded {
 pub fn load(flags: &Flags, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Fault>> {
     let env: BTreeMap<String, String> = env.into_iter().collect();
     let mut merge = Merge::default();
-    let file = flags.config.clone().or_else(|| default_file(&env).filter(|f| f.exists()));
+    let file = flags.config.clone().or_else(|| Places::of(&env).file().filter(|f| f.exists()));
     if let Some(file) = &file {
         merge.file(file);
     }
-    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(ENV)) {
-        let key = name[ENV.len()..].to_ascii_lowercase().replace("__", ".");
-        merge.text(&key, value, Origin::Env, name);
+    for (name, value) in &env {
+        if let Some(key) = name.strip_prefix(ENV) {
+            merge.text(&key.to_ascii_lowercase().replace("__", "."), value, Origin::Env, name);
+        } else if let Some(key) = keys::KEYS.iter().map(|k| k.name).find(|k| *name == variable(k, "_")) {
+            // Ignored silently, it would be looked for during an evening.
+            merge.fault(name, key, format!("expected two underscores: {}", variable(key, "__")));
+        }
     }
     let path = |p: &PathBuf| p.to_string_lossy().into_owned();
     for (key, value, flag) in [
@@ -123,6 +143,11 @@ pub fn load(flags: &Flags, env: impl IntoIterator<Item = (String, String)>) -> R
         }
     }
     merge.finish(file, &env)
+}
+
+/// The environment variable of a key.
+fn variable(key: &str, between: &str) -> String {
+    format!("YAGI{between}{}", key.to_ascii_uppercase().replace('.', between))
 }
 
 #[derive(Default)]
@@ -139,41 +164,61 @@ impl Merge {
 
     fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let text = match fs::read_to_string(path) {
+        let text = match read(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.fault(&name, "", "there is no such file"),
-            Err(e) => return self.fault(&name, "", format!("cannot be read: {e}")),
+            Err(why) => return self.fault(&name, "", why),
         };
-        let line = |at: usize| 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
-        let (spans, table) = match (DeTable::parse(&text), text.parse::<Table>()) {
-            (Ok(spans), Ok(table)) => (spans, table),
-            (Err(e), _) | (_, Err(e)) => {
-                let place = format!("{name}:{}", e.span().map_or(1, |s| line(s.start)));
-                return self.fault(&place, "", format!("not TOML: {}", e.message()));
+        let before = self.faults.len();
+        // The reader goes on behind an error, so that one mistake does not hide the next.
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut file = File { name: &name, text: &text, broken: BTreeSet::new() };
+        for e in &errors {
+            let line = file.line(e.span().map_or(0, |s| s.start));
+            // What follows from an error on the same line is noise.
+            if file.broken.insert(line) {
+                let what = e.message().lines().next().unwrap_or_default();
+                self.fault(&format!("{name}:{line}"), "", format!("not TOML: {what}"));
             }
-        };
-        for (section, body) in spans.get_ref() {
-            let place = format!("{name}:{}", line(section.span().start));
-            let section = section.get_ref().as_ref();
-            let Some(Value::Table(values)) = table.get(section) else {
-                let hint = format!("expected a section such as [{}]", section.split('.').next().unwrap_or("server"));
-                self.fault(&place, section, hint);
-                continue;
+        }
+        for (section, body) in table.into_inner() {
+            self.section(&file, section, body);
+        }
+        self.faults[before..].sort_by_cached_key(|f| line_of(&f.place));
+    }
+
+    fn section(&mut self, file: &File<'_>, section: Spanned<Cow<'_, str>>, body: Spanned<DeValue<'_>>) {
+        let Some(place) = file.place(section.span().start) else { return };
+        let section = section.into_inner();
+        let DeValue::Table(body) = body.into_inner() else {
+            let home = keys::KEYS.iter().filter_map(|k| k.name.split_once('.')).find(|(_, key)| *key == section);
+            let why = match home {
+                Some((home, key)) => format!("stands in no section; did you mean {key} below [{home}]?"),
+                None if keys::is_section(&section) => format!("expected a section: [{section}] and its keys below"),
+                None => format!("there is no such key; sections are {}", keys::sections()),
             };
-            let Some(body) = body.get_ref().as_table() else { continue };
-            for (key, _) in body {
-                let place = format!("{name}:{}", line(key.span().start));
-                let full = format!("{section}.{}", key.get_ref());
-                if let Some(value) = values.get(key.get_ref().as_ref()) {
-                    self.value(&full, value.clone(), Origin::File, &place);
-                }
+            return self.fault(&place, &section, why);
+        };
+        if !keys::is_section(&section) {
+            return self.fault(&place, &section, format!("there is no such section; expected {}", keys::sections()));
+        }
+        for (key, value) in body {
+            let Some(place) = file.place(key.span().start) else { continue };
+            let full = format!("{section}.{}", key.get_ref());
+            let items: Vec<usize> =
+                value.get_ref().as_array().map_or_else(Vec::new, |a| a.iter().map(|v| v.span().start).collect());
+            match Value::deserialize(value.into_deserializer()) {
+                Ok(value) => self.value(&full, value, Origin::File, |item| {
+                    item.and_then(|i| file.place(*items.get(i)?)).unwrap_or_else(|| place.clone())
+                }),
+                // The reader of TOML takes longer numbers than a value can hold.
+                Err(_) => self.fault(&place, &full, "is out of range: the number is too long"),
             }
         }
     }
 
     fn text(&mut self, key: &str, text: &str, origin: Origin, place: &str) {
         match keys::find(key).map(|k| k.kind.read(text)) {
-            Some(Ok(value)) => self.value(key, value, origin, place),
+            Some(Ok(value)) => self.value(key, value, origin, |_| place.to_owned()),
             Some(Err(why)) => self.fault(place, key, why),
             None => self.unknown(key, place),
         }
@@ -184,10 +229,12 @@ impl Merge {
         self.fault(place, key, format!("there is no such key{hint}"));
     }
 
-    fn value(&mut self, key: &str, value: Value, origin: Origin, place: &str) {
-        let Some(known) = keys::find(key) else { return self.unknown(key, place) };
-        if let Err(why) = known.kind.check(&value) {
-            return self.fault(place, key, why);
+    /// Takes a value; `place` tells where it stands, or an item of its list.
+    fn value(&mut self, key: &str, value: Value, origin: Origin, place: impl Fn(Option<usize>) -> String) {
+        let Some(known) = keys::find(key) else { return self.unknown(key, &place(None)) };
+        let wrong = known.check(&value);
+        if !wrong.is_empty() {
+            return wrong.into_iter().for_each(|(item, why)| self.fault(&place(item), key, why));
         }
         let Some((section, name)) = key.split_once('.') else { return };
         if let Value::Table(section) = self.values.entry(section).or_insert_with(|| Value::Table(Table::new())) {
@@ -204,18 +251,19 @@ impl Merge {
                 Config::default()
             }
         };
-        if config.server.listen.is_empty() {
-            self.fault("configuration", "server.listen", "expected at least one address");
-        }
         let places = Places::of(env);
         for (path, default, key) in [
             (&mut config.paths.state_dir, places.state_dir(), "paths.state_dir"),
-            (&mut config.paths.socket, places.socket(), "paths.socket"),
+            (&mut config.paths.socket, Some(places.socket()), "paths.socket"),
         ] {
             if path.as_os_str().is_empty() {
                 match default {
                     Some(default) => *path = default,
-                    None => self.fault("configuration", key, "expected a path, because HOME is not set"),
+                    None => self.fault(
+                        "configuration",
+                        key,
+                        "expected a path, because neither HOME nor XDG_STATE_HOME is set",
+                    ),
                 }
             } else if let Ok(absolute) = std::path::absolute(&*path) {
                 *path = absolute;
@@ -225,145 +273,46 @@ impl Merge {
     }
 }
 
-/// Where this user's files are (XDG base directories; the system's for root).
-struct Places<'a> {
-    root: bool,
-    uid: u32,
-    env: &'a BTreeMap<String, String>,
+/// The file that is being read.
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// Lines that are not TOML.
+    broken: BTreeSet<usize>,
 }
 
-impl<'a> Places<'a> {
-    fn of(env: &'a BTreeMap<String, String>) -> Self {
-        let uid = rustix::process::geteuid();
-        Self { root: uid.is_root(), uid: uid.as_raw(), env }
+impl File<'_> {
+    fn line(&self, at: usize) -> usize {
+        1 + self.text.bytes().take(at).filter(|b| *b == b'\n').count()
     }
 
-    fn dir(&self, name: &str) -> Option<PathBuf> {
-        self.env.get(name).filter(|v| v.starts_with('/')).map(PathBuf::from)
-    }
-
-    fn home(&self, below: &str) -> Option<PathBuf> {
-        self.dir("HOME").map(|h| h.join(below))
-    }
-
-    fn state_dir(&self) -> Option<PathBuf> {
-        if self.root {
-            return Some("/var/lib/yagid".into());
-        }
-        self.dir("XDG_STATE_HOME").or_else(|| self.home(".local/state")).map(|d| d.join("yagid"))
-    }
-
-    fn socket(&self) -> Option<PathBuf> {
-        if self.root {
-            return Some("/run/yagid/admin.sock".into());
-        }
-        let dir = self.dir("XDG_RUNTIME_DIR").map(|d| d.join("yagid"));
-        Some(dir.unwrap_or_else(|| std::env::temp_dir().join(format!("yagid-{}", self.uid))).join("admin.sock"))
+    /// `FILE:LINE`, unless the line has its fault already.
+    fn place(&self, at: usize) -> Option<String> {
+        let line = self.line(at);
+        (!self.broken.contains(&line)).then(|| format!("{}:{line}", self.name))
     }
 }
 
-fn default_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    let places = Places::of(env);
-    if places.root {
-        return Some("/etc/yagid/yagid.toml".into());
+fn line_of(place: &str) -> usize {
+    place.rsplit(':').next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let file = fs::File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => format!("cannot be read: {e}"),
+    })?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err("has more than 1 MiB: expected a configuration".to_owned());
     }
-    places.dir("XDG_CONFIG_HOME").or_else(|| places.home(".config")).map(|d| d.join("yagid/yagid.toml"))
+    String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        format!("line {line} is not UTF-8: save the file as UTF-8")
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let home = [("HOME", "/home/x"), ("XDG_CONFIG_HOME", "/nonexistent")];
-        home.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-    }
-
-    fn with_file(text: &str) -> Result<Loaded, Vec<String>> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("yagid.toml");
-        fs::write(&file, text).unwrap();
-        let shown = file.display().to_string();
-        load(&Flags { config: Some(file), ..Flags::default() }, env(&[]))
-            .map_err(|faults| faults.iter().map(|f| f.to_string().replace(&shown, "yagid.toml")).collect())
-    }
-
-    #[test]
-    fn the_shipped_file_names_every_key_with_its_default() {
-        let text = include_str!("../../config/yagid.toml");
-        let loaded = with_file(text).unwrap();
-        let expected = Config { paths: loaded.config.paths.clone(), ..Config::default() };
-        assert_eq!(loaded.config, expected);
-        let named: BTreeSet<&str> = loaded.origins.keys().map(String::as_str).collect();
-        assert_eq!(named, keys::KEYS.iter().map(|k| k.name).collect());
-        assert_eq!(text.parse::<Table>().unwrap()["paths"]["state_dir"].as_str(), Some(""));
-    }
-
-    #[test]
-    fn the_key_table_is_the_config() {
-        let value = serde_json::to_value(Config::default()).unwrap();
-        let fields: BTreeSet<String> = value
-            .as_object()
-            .unwrap()
-            .iter()
-            .flat_map(|(s, v)| v.as_object().unwrap().keys().map(move |k| format!("{s}.{k}")))
-            .collect();
-        assert_eq!(fields, keys::KEYS.iter().map(|k| k.name.to_owned()).collect());
-    }
-
-    #[test]
-    fn all_faults_are_told_at_once_with_key_line_and_expectation() {
-        let faults = with_file(
-            "[server]\nlisten = [\"here\"]\nmax_conections = 5\nheader_timeout_s = 0\n\n[log]\nformat = 3\n[nonsense]\nx = 1\n[ace]\nopen_networks = [\"10.0.0.0/40\"]\n",
-        )
-        .unwrap_err();
-        assert_eq!(
-            faults,
-            [
-                "yagid.toml:11: ace.open_networks: \"10.0.0.0/40\": the number of bits is at most 32 for IPv4 and 128 for IPv6",
-                "yagid.toml:7: log.format: expected text in quotes, found a number",
-                "yagid.toml:9: nonsense.x: there is no such key",
-                "yagid.toml:4: server.header_timeout_s: 0 is out of range: expected 1 to 60",
-                "yagid.toml:2: server.listen: \"here\": expected ADDRESS:PORT such as 0.0.0.0:8080 or [::]:8080",
-                "yagid.toml:3: server.max_conections: there is no such key; did you mean server.max_connections?",
-            ]
-        );
-        assert_eq!(with_file("[server\n").unwrap_err().len(), 1);
-        assert!(with_file("server = 3\n").unwrap_err()[0].contains("expected a section such as [server]"));
-    }
-
-    #[test]
-    fn flags_win_over_the_environment_and_that_over_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("f.toml");
-        fs::write(&file, "[server]\nlisten = [\"127.0.0.1:1\"]\nlogin_tries = 5\n[stream]\nring_mib = 16\n").unwrap();
-        let flags = Flags { config: Some(file), listen: vec!["127.0.0.1:3".into()], no_demo: true, ..Flags::default() };
-        let loaded =
-            load(&flags, env(&[("YAGI__SERVER__LISTEN", "127.0.0.1:2"), ("YAGI__SERVER__LOGIN_TRIES", "7")])).unwrap();
-        assert_eq!(loaded.config.server.listen[0].port(), 3);
-        assert_eq!(
-            (loaded.config.server.login_tries, loaded.config.stream.ring_mib, loaded.config.demo.enabled),
-            (7, 16, false)
-        );
-        let row = |key: &str| loaded.rows().into_iter().find(|r| r.key == key).unwrap().origin;
-        assert_eq!(
-            [row("server.listen"), row("server.login_tries"), row("stream.ring_mib"), row("log.filter")],
-            ["flag", "env", "file", "default"]
-        );
-        let faults = load(&Flags::default(), env(&[("YAGI__SERVER__LISTEN", "x"), ("YAGI__NO", "1")])).unwrap_err();
-        assert_eq!(faults.len(), 2);
-        let missing = Flags { config: Some("/nonexistent/y.toml".into()), ..Flags::default() };
-        assert!(load(&missing, env(&[])).unwrap_err()[0].message.contains("no such file"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_file_makes_it_panic(text in "(\\[[a-z]{0,8}\\]\n|[a-z_.]{1,12} ?= ?[\"0-9a-z\\[\\]{},=]{0,12}\n|\\PC{0,20}\n){0,12}") {
-            let _ = with_file(&text);
-        }
-    }
-}
+#[path = "tests.rs"]
+mod tests;

@@ -5,11 +5,13 @@
 
 mod keys;
 mod load;
+mod places;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use keys::filter;
 pub use load::{Fault, Flags, Loaded, Origin, load};
 
 /// All keys. `config/yagid.toml` lists them with the same defaults; a test compares the two.
