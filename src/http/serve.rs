@@ -18,7 +18,7 @@ use std::{
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     Method, StatusCode, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -56,6 +56,10 @@ const SEND_BUFFER: usize = 256 << 10;
 const VANISHED: Duration = Duration::from_secs(20);
 /// How long a connection that is in the middle of a reply may go on after shutdown has begun.
 const LAST_REPLY: Duration = Duration::from_secs(2);
+
+/// How long, and for how many bytes, a client may go on sending after its last reply.
+const LAST_WORD: Duration = Duration::from_secs(1);
+const LAST_BYTES: usize = 1 << 20;
 
 /// Binds a public listener: dual-stack for an unspecified IPv6 address, with the socket options that its clients inherit.
 ///
@@ -210,12 +214,29 @@ async fn player(
     drop(parts.service);
     match (taker, Arc::try_unwrap(parts.io.0)) {
         (Some(taker), Ok(stream)) if driven.is_ok() => taker(stream),
-        (_, Ok(stream)) => {
-            // Close in order: a reply such as 400 must arrive although the client is still sending.
-            let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
-        }
+        (_, Ok(stream)) => part(&stream).await,
         (_, Err(_)) => {}
     }
+}
+
+/// Closes in order: a reply such as 413 must arrive although the client is still sending, and closing a socket with unread
+/// bytes would reset it.
+async fn part(stream: &TcpStream) {
+    if socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err() {
+        return;
+    }
+    let unread = async {
+        let (mut left, mut bytes) = (LAST_BYTES, [0; 4096]);
+        while left > 0 && stream.readable().await.is_ok() {
+            match stream.try_read(&mut bytes) {
+                Ok(0) => return,
+                Ok(n) => left = left.saturating_sub(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    let _ = time::timeout(LAST_WORD, unread).await;
 }
 
 async fn admin(stream: UnixStream, limits: Limits, handler: Handler, mut stop: watch::Receiver<bool>) {
@@ -260,18 +281,23 @@ async fn answer(
         return closing(text(status, why));
     }
     let (head, body) = request.into_parts();
+    let too_large = || {
+        let words = format_args!("the body is larger than {} bytes", limits.body_bytes).to_string();
+        closing(text(StatusCode::PAYLOAD_TOO_LARGE, words))
+    };
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return too_large();
+    }
     let whole = time::timeout(limits.body_timeout, Limited::new(body, limits.body_bytes).collect()).await;
     let body = match whole {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => {
-            return closing(text(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format_args!("the body is larger than {} bytes", limits.body_bytes),
-            ));
-        }
+        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return too_large(),
         Ok(Err(_)) => return closing(text(StatusCode::BAD_REQUEST, "the body could not be read")),
         Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     };
+    // hyper drops a Content-Length beside a Transfer-Encoding without a word, and then what follows may be another's request
+    // in the eyes of a proxy (RFC 9112 §6.1). No player sends chunks: such a connection is closed after its answer.
+    let disputed = head.headers.contains_key(header::TRANSFER_ENCODING);
     let mut query = Params::parse(head.uri.query().unwrap_or_default());
     let form = head
         .headers
@@ -295,9 +321,9 @@ async fn answer(
     if matches!(reply.body(), Body::HandedOver) {
         // A close-delimited body, which every client of the field understands, HTTP/1.0 ones too.
         *reply.version_mut() = Version::HTTP_10;
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return closing(reply);
     }
-    reply
+    if disputed { closing(reply) } else { reply }
 }
 
 /// What a request must be for any surface to look at it.
@@ -317,8 +343,9 @@ fn vet(request: &hyper::Request<Incoming>) -> Result<(), (StatusCode, &'static s
         }
         _ => {}
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        return Err((StatusCode::BAD_REQUEST, "Content-Length and Transfer-Encoding exclude each other"));
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    if codings.into_iter().any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err((StatusCode::BAD_REQUEST, "of transfer codings only chunked is understood"));
     }
     Ok(())
 }

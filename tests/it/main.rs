@@ -1,5 +1,6 @@
 //! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
 
+mod http;
 mod imports;
 mod streams;
 mod support;

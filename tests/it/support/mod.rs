@@ -6,6 +6,8 @@ pub mod daemon;
 pub mod engine;
 pub mod origin;
 pub mod player;
+pub mod process;
+pub mod raw;
 pub mod ts;
 
 use std::{
