@@ -100,20 +100,19 @@ impl Addressing {
         if !self.is_trusted(peer) {
             return peer;
         }
-        let mut hops: Vec<IpAddr> = headers
+        let mut hops: Vec<Option<IpAddr>> = headers
             .get_all("x-forwarded-for")
             .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .filter_map(|hop| hop.trim().parse::<IpAddr>().ok())
-            .map(|ip| ip.to_canonical())
+            .flat_map(|v| v.to_str().unwrap_or_default().split(','))
+            .map(hop)
             .collect();
         if hops.is_empty()
-            && let Some(hop) = headers.get("forwarded").and_then(|v| v.to_str().ok()).map(Forwarded::last)
+            && let Some(header) = headers.get("forwarded").and_then(|v| v.to_str().ok())
         {
-            hops.extend(hop.client);
+            hops.push(Forwarded::last(header).client);
         }
-        hops.iter().rev().find(|ip| !self.is_trusted(**ip)).copied().unwrap_or(peer)
+        // A hop that cannot be read ends the search: what stands before it is anybody's claim.
+        hops.into_iter().rev().find(|h| h.is_none_or(|ip| !self.is_trusted(ip))).flatten().unwrap_or(peer)
     }
 
     fn is_trusted(&self, ip: IpAddr) -> bool {
@@ -138,15 +137,20 @@ impl Forwarded {
             match key.to_ascii_lowercase().as_str() {
                 "proto" => found.proto = Some(value.to_owned()),
                 "host" => found.host = Some(value.to_owned()),
-                "for" => {
-                    let host = value.strip_prefix('[').and_then(|v| v.split(']').next()).unwrap_or(value);
-                    found.client = host.parse().ok().or_else(|| host.split(':').next()?.parse().ok());
-                }
+                "for" => found.client = hop(value),
                 _ => {}
             }
         }
         found
     }
+}
+
+/// An address of a forwarding header: bare, quoted, in brackets, with or without a port.
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let bare = text.strip_prefix('[').and_then(|v| v.split(']').next()).unwrap_or(text);
+    let ip: IpAddr = bare.parse().ok().or_else(|| bare.rsplit_once(':')?.0.parse::<Ipv4Addr>().ok().map(Into::into))?;
+    Some(ip.to_canonical())
 }
 
 fn is_prefix(text: &str) -> bool {

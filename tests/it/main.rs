@@ -1,7 +1,9 @@
 //! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
 
+mod accounts;
 mod http;
 mod imports;
+mod limits;
 mod streams;
 mod support;
 mod upstream;
