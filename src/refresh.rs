@@ -11,6 +11,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, oneshot, watch},
+    task::JoinSet,
     time,
 };
 use yagi_api::{Change, Event, Noun, RefreshReport, RefreshState, Source, SourceId, SourceKind};
@@ -110,16 +111,25 @@ impl Refresher {
     /// One refresh from its place in the queue to its report.
     async fn run(self, id: SourceId) {
         let mut stop = self.0.stop.clone();
-        let report = tokio::select! {
-            report = self.work(id) => report,
-            () = async { drop(stop.wait_for(|s| *s).await) } => failed("the daemon is stopping"),
+        let (report, source) = loop {
+            let (report, source) = tokio::select! {
+                biased;
+                () = async { drop(stop.wait_for(|s| *s).await) } => (failed("the daemon is stopping"), None),
+                done = self.work(id) => done,
+            };
+            // An address that was edited meanwhile is what they wait for who asked since.
+            let catalog = self.0.library.catalog();
+            let edited = source.as_ref().zip(catalog.source(id)).is_some_and(|(then, now)| then.url != now.url);
+            if !edited {
+                break (report, source);
+            }
         };
+        let longest = source.map_or(RETRY, |s| Duration::from_secs(s.interval_s.into()).max(RETRY));
         let mut jobs = self.0.lock();
         let waiting = jobs.get_mut(&id).map(|job| {
             job.state = RefreshState::Idle;
             job.failures = if report.ok { 0 } else { job.failures + 1 };
-            job.not_before = (!report.ok)
-                .then(|| Instant::now() + RETRY.saturating_mul(1 << job.failures.min(10).saturating_sub(1)));
+            job.not_before = (!report.ok).then(|| Instant::now() + pause(job.failures, longest));
             std::mem::take(&mut job.waiting)
         });
         drop(jobs);
@@ -130,17 +140,20 @@ impl Refresher {
         self.tell(id);
     }
 
-    async fn work(&self, id: SourceId) -> RefreshReport {
-        let Ok(_place) = self.0.places.acquire().await else { return failed("the daemon is stopping") };
+    /// The report, and the source as it was fetched.
+    async fn work(&self, id: SourceId) -> (RefreshReport, Option<Arc<Source>>) {
+        let Ok(_place) = self.0.places.acquire().await else { return (failed("the daemon is stopping"), None) };
         let Some(source) = self.0.library.catalog().source(id).cloned() else {
-            return failed("the source was deleted");
+            return (failed("the source was deleted"), None);
         };
         if let Some(job) = self.0.lock().get_mut(&id) {
             job.state = RefreshState::Running;
         }
         self.tell(id);
         let (shared, own) = (self.0.clone(), source.clone());
-        let task = tokio::spawn(async move {
+        // A task of its own, so that a panic stays inside; in a set, so that it ends with this one.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             match own.kind {
                 SourceKind::Playlist => {
                     playlist::refresh::run(&shared.library, &shared.fetcher, &own, &shared.caps).await
@@ -150,17 +163,19 @@ impl Refresher {
                 }
             }
         });
-        match task.await {
-            Ok(report) => report,
-            Err(e) => {
-                tracing::error!(source = %source.name, error = %e, "the refresh ended by a panic; what was there stays");
+        let report = match task.join_next().await {
+            Some(Ok(report)) => report,
+            ended => {
+                let error = ended.and_then(Result::err).map(|e| e.to_string());
+                tracing::error!(source = %source.name, error, "the refresh ended by a panic; what was there stays");
                 let report = failed("the refresh failed inside the daemon; the log has the place");
                 if let Err(e) = self.0.library.record_refresh(id, report.clone(), None).await {
                     tracing::warn!(source = %source.name, error = %e, "the result of the refresh could not be kept");
                 }
                 report
             }
-        }
+        };
+        (report, Some(source))
     }
 
     /// Queues what is due, for ever.
@@ -212,14 +227,19 @@ fn failed(why: &str) -> RefreshReport {
     RefreshReport { at: epoch_now(), error: Some(why.to_owned()), ..RefreshReport::default() }
 }
 
-/// A failed refresh is due again at once; the pause after failures is the schedule's own.
+/// How long the schedule leaves a source alone after failures in a row.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
+}
+
+/// A failed refresh is due again at once; the pause after failures is the schedule's own. One that ended in the future is
+/// due too: the clock was wrong then, and waiting for it could take years.
 fn is_due(source: &Source, now: i64) -> bool {
     source.enabled
         && source.interval_s > 0
-        && source
-            .last
-            .as_ref()
-            .is_none_or(|last| !last.ok || last.at + i64::from(source.interval_s) + spread(source) <= now)
+        && source.last.as_ref().is_none_or(|last| {
+            !last.ok || last.at > now + 60 || last.at + i64::from(source.interval_s) + spread(source) <= now
+        })
 }
 
 /// Up to a twentieth of the interval, fixed for each source, so that sources do not all come at the same second.
@@ -229,30 +249,5 @@ fn spread(source: &Source) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_due_when_it_never_ran_failed_or_its_interval_has_passed() {
-        let mut source = Source {
-            id: SourceId(1),
-            version: 1,
-            name: "s".into(),
-            kind: SourceKind::Playlist,
-            url: "http://h/".into(),
-            enabled: true,
-            interval_s: 3600,
-            last: None,
-            state: RefreshState::Idle,
-        };
-        assert!(is_due(&source, 0));
-        source.last = Some(RefreshReport { at: 1000, ok: true, ..RefreshReport::default() });
-        assert!(!is_due(&source, 1000 + 3599) && is_due(&source, 1000 + 3600 + 180));
-        source.last = Some(failed("x"));
-        assert!(is_due(&source, 1001));
-        source.enabled = false;
-        assert!(!is_due(&source, 99_999));
-        source = Source { enabled: true, interval_s: 0, last: None, ..source };
-        assert!(!is_due(&source, 99_999));
-    }
-}
+#[path = "refresh_tests.rs"]
+mod tests;
