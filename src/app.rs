@@ -3,11 +3,7 @@
 //! Owns nothing but references to the rooms. Must not enter: behaviour. Invariant: only `routes`, `live`, `admin` and
 //! `daemon` name this type.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use crate::{
     admin::Watchers,
@@ -44,9 +40,4 @@ pub struct App {
     /// Differs after each start.
     pub boot_id: String,
     pub started: Instant,
-}
-
-/// Epoch seconds.
-pub fn epoch_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }

@@ -85,7 +85,7 @@ pub fn admit(
     password: &str,
 ) -> Result<Arc<Viewer>, Refusal> {
     let viewer = login(app, catalog, request, name, password).map_err(Refusal::Denied)?;
-    match viewer.status(crate::app::epoch_now()) {
+    match viewer.status(crate::clock::epoch_now()) {
         UserStatus::Active => Ok(viewer),
         status => Err(Refusal::Standing(status)),
     }

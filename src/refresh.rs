@@ -17,7 +17,7 @@ use tokio::{
 use yagi_api::{Change, Event, Noun, RefreshReport, RefreshState, Source, SourceId, SourceKind};
 
 use crate::{
-    app::epoch_now,
+    clock::epoch_now,
     config::Import,
     events::Events,
     guide::{self, Guide},

@@ -13,8 +13,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
-    app::{App, epoch_now},
+    app::App,
     auth::Denied,
+    clock::epoch_now,
     guide,
     http::{
         Base, Body, Reply, Request,

@@ -6,7 +6,7 @@
 use yagi_api::{ApiError, ChannelId, ErrorCode};
 
 use super::{Answer, Ask, aside, input, ok};
-use crate::app::epoch_now;
+use crate::clock::epoch_now;
 
 /// Programmes of one reply at most.
 const MOST: usize = 2000;

@@ -10,7 +10,8 @@ use yagi_api::{ApiError, ClientRow, SourceKind, StreamRow, StreamState, UserStat
 
 use super::{Answer, Ask, aside, input, ok, streams};
 use crate::{
-    app::{App, epoch_now},
+    app::App,
+    clock::epoch_now,
     upstream::fetch::{Caps, Conditions},
 };
 

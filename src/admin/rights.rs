@@ -5,10 +5,7 @@
 
 use yagi_api::{ChannelId, UserId, UserStatus};
 
-use crate::{
-    app::{App, epoch_now},
-    library::Catalog,
-};
+use crate::{app::App, clock::epoch_now, library::Catalog};
 
 /// Ends what the present line-up no longer allows. A channel that its playlist merely dropped goes on for those who watch it.
 pub fn enforce(app: &App) {

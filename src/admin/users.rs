@@ -14,7 +14,8 @@ use super::{
     rights,
 };
 use crate::{
-    app::{App, epoch_now},
+    app::App,
+    clock::epoch_now,
     http::{Base, base::bracketed},
     library::{Catalog, Viewer},
 };

@@ -111,6 +111,7 @@ fn playlist_figures_importing() {
                 let draft = UserDraft { name: format!("u{n}"), ..UserDraft::default() };
                 runtime.block_on(library.create_user("t", draft)).unwrap();
                 waits.push(began.elapsed());
+                #[expect(clippy::disallowed_methods, reason = "the pause between two edits of a measurement")]
                 std::thread::sleep(Duration::from_millis(5));
             }
             waits

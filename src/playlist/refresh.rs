@@ -178,7 +178,7 @@ impl Job {
         mut each: impl FnMut(&Entry) -> Result<(), String>,
     ) -> Result<(Summary, Vec<u8>), String> {
         let fault = |e: ReadError| format!("the playlist {e}");
-        let (digest, result) = std::sync::mpsc::channel();
+        let (digest, result) = std::sync::mpsc::sync_channel(1);
         let input = open().map_err(|e| fault(e.into()))?;
         let mut context = Context::new(&SHA256);
         context.update(&[READER_VERSION]);
@@ -229,7 +229,7 @@ fn told(error: ApiError) -> String {
 struct Digested {
     input: Box<dyn BufRead + Send>,
     context: Option<Context>,
-    digest: std::sync::mpsc::Sender<Vec<u8>>,
+    digest: std::sync::mpsc::SyncSender<Vec<u8>>,
 }
 
 impl BufRead for Digested {

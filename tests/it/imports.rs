@@ -263,7 +263,7 @@ fn stamp(at: i64, form: &str) -> String {
 
 /// A document with `titles` one after another on channel `one.tv`, the first of them on air now.
 fn xmltv(titles: &[&str]) -> String {
-    let now = yagid::app::epoch_now();
+    let now = yagid::clock::epoch_now();
     let mut text =
         "<?xml version=\"1.0\"?><tv><channel id=\"one.tv\"><display-name>One</display-name></channel>".to_owned();
     for (n, title) in (0i64..).zip(titles) {

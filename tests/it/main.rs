@@ -6,4 +6,5 @@ mod imports;
 mod limits;
 mod streams;
 mod support;
+mod tidy;
 mod upstream;

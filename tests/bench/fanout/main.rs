@@ -6,6 +6,8 @@
 //! memory per viewer and latency, with ratios. A run in which viewers did not get the full bit rate is void and said to be.
 //! Everything stays on loopback and ends by itself.
 
+#![allow(clippy::disallowed_methods, reason = "a bench paces itself by sleeping and ends where its options are wrong")]
+
 #[path = "floor.rs"]
 mod floor;
 #[path = "load.rs"]
