@@ -11,6 +11,11 @@ mod settings;
 mod sources;
 mod users;
 
+pub use channels::{source_word, state_word as channel_word};
+pub use live::severity;
+pub use settings::plain;
+pub use sources::{report, state_word as refresh_word};
+
 use std::io::Read;
 
 use clap::CommandFactory;
