@@ -1,6 +1,8 @@
 //! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
 
 mod accounts;
+mod clients;
+mod crash;
 mod http;
 mod imports;
 mod limits;

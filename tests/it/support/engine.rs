@@ -38,6 +38,8 @@ pub enum Play {
     ResetAfter(u64),
     /// A proper end after so many packets.
     EndAfter(u64),
+    /// A recorded stream, evenly over so long.
+    Clip(Arc<[u8]>, Duration),
     /// Two redirects, each with the engine's own name.
     Redirect,
 }
@@ -274,6 +276,9 @@ async fn read(mut socket: TcpStream, number: usize, play: Play, state: Shared) {
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
     if socket.write_all(head).await.is_err() || play == Play::Empty {
         return;
+    }
+    if let Play::Clip(clip, time) = play {
+        return super::play(&mut socket, &clip, time).await;
     }
     let limit = match play {
         Play::ResetAfter(n) | Play::EndAfter(n) => n,

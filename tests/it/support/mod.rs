@@ -5,6 +5,7 @@
 pub mod daemon;
 pub mod engine;
 pub mod origin;
+pub mod place;
 pub mod player;
 pub mod process;
 pub mod raw;
@@ -116,4 +117,16 @@ pub async fn stream(socket: &mut TcpStream, generator: &mut ts::Generator, per_t
         }
     }
     false
+}
+
+/// Sends a recorded stream evenly over `time`; then the end.
+pub async fn play(socket: &mut TcpStream, clip: &[u8], time: Duration) {
+    let ticks = (time.as_millis() / 10).max(1) as usize;
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    for piece in clip.chunks((clip.len() / ticks).max(1).next_multiple_of(ts::PACKET)) {
+        tick.tick().await;
+        if socket.write_all(piece).await.is_err() {
+            return;
+        }
+    }
 }

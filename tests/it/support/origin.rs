@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Guard, answer, read_head, reset, serve, stream, target, ts::Generator};
+use super::{Guard, answer, play, read_head, reset, serve, stream, target, ts::Generator};
 
 /// What a path answers.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum Serve {
     TsThenStall(u64),
     /// So many packets, then RST.
     TsThenReset(u64),
+    /// A recorded stream, evenly over so long.
+    Clip(Arc<[u8]>, Duration),
     /// One byte each so often.
     Trickle(Duration),
     /// Accepts and never answers.
@@ -147,6 +149,10 @@ async fn connection(mut socket: TcpStream, state: Shared) {
             if !stream(&mut socket, &mut Generator::new(200, 1_500_000), 10, limit).await {
                 reset(socket);
             }
+        }
+        Some(Serve::Clip(clip, time)) => {
+            let _ = socket.write_all(ts_head("").as_bytes()).await;
+            play(&mut socket, &clip, time).await;
         }
         Some(Serve::Trickle(every)) => {
             let bytes = Generator::new(200, 1_500_000).packets(1000);

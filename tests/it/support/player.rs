@@ -119,7 +119,7 @@ impl Player {
     }
 }
 
-fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
+pub fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let Some(at) = chunks.windows(2).position(|w| w == b"\r\n") {
         let size = usize::from_str_radix(std::str::from_utf8(&chunks[..at]).unwrap(), 16).unwrap();
