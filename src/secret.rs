@@ -86,51 +86,84 @@ const XTREAM: &[&str] = &["live", "movie", "series", "timeshift"];
 
 /// Text of `url` with the secret parts replaced by `****`. Works on any text: relative paths, broken URLs.
 pub fn redact(url: &str) -> String {
+    parts(url).into_iter().map(|part| if part.secret { "****" } else { part.text }).collect()
+}
+
+/// `text` without the secret parts of `url`: for words of a server that may repeat what it was asked with.
+pub fn hide(text: &str, url: &str) -> String {
+    let mut out = text.to_owned();
+    // Name and password may be repeated apart. Shorter ones would take ordinary words with them.
+    let secrets = parts(url).into_iter().filter(|part| part.secret).flat_map(|part| part.text.split(':'));
+    for secret in secrets.filter(|secret| secret.len() >= 4) {
+        let decoded = percent_encoding::percent_decode_str(secret).decode_utf8_lossy();
+        out = out.replace(secret, "****").replace(&*decoded, "****");
+    }
+    out
+}
+
+/// A piece of a URL; all pieces together are the URL.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    text: &'a str,
+    secret: bool,
+}
+
+fn parts(url: &str) -> Vec<Part<'_>> {
+    let mut out = Vec::new();
+    let mut put = |text, secret| out.push(Part { text, secret });
     let (rest, fragment) = url.split_once('#').map_or((url, None), |(a, b)| (a, Some(b)));
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(a, b)| (a, Some(b)));
-    let (scheme, rest) = rest.split_once("://").map_or((None, rest), |(a, b)| (Some(a), b));
-    let mut out = String::with_capacity(url.len());
-    let path = if let Some(scheme) = scheme {
-        out.push_str(scheme);
-        out.push_str("://");
-        let (host, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
-        match host.rsplit_once('@') {
-            Some((_, host)) => {
-                out.push_str("****@");
-                out.push_str(host);
+    let path = match rest.split_once("://") {
+        Some((scheme, rest)) => {
+            put(scheme, false);
+            put("://", false);
+            let (mut host, mut path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let is_port = |p: &str| p.bytes().all(|b| b.is_ascii_digit() || b == b']');
+            if let Some(at) = rest.rfind('@')
+                && (at < host.len() || !host.rsplit_once(':').is_none_or(|(_, port)| is_port(port)))
+            {
+                // A password with a slash in it, which is no URL any more, is a password all the same.
+                put(&rest[..at], true);
+                put("@", false);
+                let after = &rest[at + 1..];
+                (host, path) = after.split_at(after.find('/').unwrap_or(after.len()));
             }
-            None => out.push_str(host),
+            put(host, false);
+            path
         }
-        path
-    } else {
-        rest
+        None => rest,
     };
-    let mut parts: Vec<&str> = path.split('/').collect();
-    // parts[0] is empty for an absolute path.
-    let first = parts.iter().position(|p| !p.is_empty()).unwrap_or(0);
-    if parts.get(first).is_some_and(|w| XTREAM.contains(w)) {
-        for part in parts.iter_mut().skip(first + 1).take(2) {
-            *part = "****";
+    let segments: Vec<&str> = path.split('/').collect();
+    let word = segments.iter().position(|p| XTREAM.contains(p)).filter(|at| segments.len() > at + 2);
+    let hidden = match word {
+        Some(at) => at + 1..at + 3,
+        None => {
+            let last = segments.len() - 1;
+            let named = last >= 2 && !segments[last - 2].is_empty() && is_stream_id(segments[last]);
+            if named { last - 2..last } else { 0..0 }
         }
-    } else if parts.len() == first + 3 && is_stream_id(parts[first + 2]) {
-        parts[first] = "****";
-        parts[first + 1] = "****";
+    };
+    for (i, segment) in segments.into_iter().enumerate() {
+        if i > 0 {
+            put("/", false);
+        }
+        put(segment, hidden.contains(&i) && !segment.is_empty());
     }
-    out.push_str(&parts.join("/"));
-    if let Some(query) = query {
-        for (i, pair) in query.split('&').enumerate() {
-            out.push(if i == 0 { '?' } else { '&' });
-            match pair.split_once('=') {
-                Some((key, _)) if !OPEN_KEYS.contains(&key) => {
-                    out.push_str(key);
-                    out.push_str("=****");
-                }
-                _ => out.push_str(pair),
+    for (i, pair) in query.into_iter().flat_map(|q| q.split('&')).enumerate() {
+        put(if i == 0 { "?" } else { "&" }, false);
+        match pair.split_once('=') {
+            Some((key, value)) => {
+                put(key, false);
+                put("=", false);
+                put(value, !OPEN_KEYS.contains(&key));
             }
+            // A word alone may be a token.
+            None => put(pair, !pair.is_empty() && !OPEN_KEYS.contains(&pair)),
         }
     }
-    if fragment.is_some() {
-        out.push_str("#****");
+    if let Some(fragment) = fragment {
+        put("#", false);
+        put(fragment, true);
     }
     out
 }
@@ -155,6 +188,14 @@ mod tests {
     fn urls_lose_their_secret_parts() {
         for (raw, shown) in [
             ("http://u:p@h:1/x", "http://****@h:1/x"),
+            ("http://u:p/w@h:1/x", "http://****@h:1/x"),
+            ("http://h:80/a@b", "http://h:80/a@b"),
+            ("http://[::1]/a@b", "http://[::1]/a@b"),
+            ("http://h/pre/live/u/p/1.ts", "http://h/pre/live/****/****/1.ts"),
+            ("http://h/pre/u/p/1.ts", "http://h/pre/****/****/1.ts"),
+            ("http://h/1.ts", "http://h/1.ts"),
+            ("http://h/x/1.ts", "http://h/x/1.ts"),
+            ("http://h/x?token", "http://h/x?****"),
             ("http://h/live/u/p/1.ts", "http://h/live/****/****/1.ts"),
             ("/live/u/p/1", "/live/****/****/1"),
             ("/u/p/12.ts", "/****/****/12.ts"),
@@ -167,5 +208,12 @@ mod tests {
             assert_eq!(redact(raw), shown);
             assert_eq!(format!("{:?}", RedactedUrl::new(raw)), shown);
         }
+    }
+
+    #[test]
+    fn what_a_server_repeats_is_hidden() {
+        let url = "http://me:pass%40word@h/live/name/secret/1.ts?token=abcd&type=m3u";
+        let text = "m3u: no login pass@word, secret, abcd";
+        assert_eq!(hide(text, url), "m3u: no login ****, ****, ****");
     }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Import,
     library::{Library, Validators},
+    secret::hide,
     upstream::{Caps, Conditions, Fetcher, Spool},
 };
 
@@ -37,7 +38,8 @@ pub async fn run(guide: &Guide, library: &Library, fetcher: &Fetcher, source: &S
             validators
         }
         Err(reason) => {
-            report.error = Some(reason);
+            // What came may repeat what was asked with.
+            report.error = Some(hide(&reason, &source.url));
             None
         }
     };

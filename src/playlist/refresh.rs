@@ -22,7 +22,7 @@ use crate::{
         Library, Validators,
         merge::{self, BATCH, Keys},
     },
-    secret::redact,
+    secret::{hide, redact},
     upstream::{Caps, Conditions, Fetcher},
 };
 
@@ -39,6 +39,8 @@ pub async fn run(library: &Library, fetcher: &Fetcher, source: &Source, caps: &I
     let report = match outcome {
         Ok(report) => RefreshReport { millis, ..report },
         Err(error) => {
+            // What came may repeat what was asked with.
+            let error = hide(&error, &source.url);
             let seen = library.catalog().source(source.id).and_then(|s| s.last.as_ref()).map_or(0, |r| r.seen);
             RefreshReport { at: now(), ok: false, error: Some(error), seen, millis, ..RefreshReport::default() }
         }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use yagi_api::text::clean;
 
 use super::{UpstreamError, dial, outbound::Outbound};
+use crate::secret::hide;
 
 /// What is looked at to tell media from text; also all that is kept until it is told.
 const SNIFF: usize = 188 * 6;
@@ -34,6 +35,7 @@ impl Request {
 
 /// Asks and waits until the first media bytes are there.
 pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant) -> Result<Body, UpstreamError> {
+    let asked = ask.url.to_string();
     let mut response = ask.send(outbound, deadline).await?;
     check_status(response.status)?;
     let mut head = Vec::new();
@@ -58,7 +60,8 @@ pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant)
             return Err(UpstreamError::Ended);
         }
         if ended || head.len() >= SNIFF || looks_like_text(&head) {
-            return Err(UpstreamError::NotMedia(name_it(&response.headers, &head)));
+            // Servers repeat logins in their complaints.
+            return Err(UpstreamError::NotMedia(hide(&name_it(&response.headers, &head), &asked)));
         }
     }
     Ok(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body })
