@@ -12,8 +12,8 @@ use rusqlite::Connection;
 use tokio::{net::UnixStream, process::Command, task::JoinSet, time::timeout};
 
 use crate::support::{
-    player::Player,
     place::{Admin, Place, Process},
+    player::Player,
     wait_until,
 };
 
