@@ -171,6 +171,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
     let events = Events::default();
     let logs = Logs::install(&loaded.config.log, events.clone()).context("the log")?;
+    let log = logs.clone();
     let ended = runtime.block_on(async move {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
@@ -193,6 +194,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     });
     // A refresh that reads on a blocking thread must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
+    log.flush(Duration::from_secs(1));
     ended
 }
 

@@ -1,17 +1,20 @@
 //! The log: lines on stderr, the last records in memory, and a way to watch them.
 //!
-//! Owns the tracing subscriber and the ring of records. Must not enter: what is logged. Invariant: no value can forge a line or
-//! move a cursor: control characters are escaped on every way out; memory is bounded.
+//! Owns the tracing subscriber, the ring of records and the thread that writes. Must not enter: what is logged. Invariant: no
+//! value can forge a line or move a cursor: control characters are escaped on every way out; memory is bounded; whoever logs
+//! never waits, though nobody reads stderr.
 
 use std::{
     collections::VecDeque,
     fmt::{self, Write as _},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{self, Receiver, SyncSender},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tracing::{
@@ -34,6 +37,8 @@ use crate::{config, events::Events};
 const KEPT: usize = 2000;
 /// Bytes of one value.
 const MAX_VALUE: usize = 2000;
+/// Lines that may wait for stderr; more are lost and counted.
+const WAITING: usize = 1024;
 
 /// Handle to the log; cheap to clone.
 #[derive(Clone)]
@@ -46,14 +51,19 @@ struct Ring {
     records: Mutex<VecDeque<LogRecord>>,
     seq: AtomicU64,
     events: Events,
-    out: Out,
+    form: Form,
+    /// None: nothing is written.
+    out: Option<Out>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Out {
-    Text { colour: bool },
+enum Form {
+    Text {
+        colour: bool,
+    },
+    /// Text with the priority in front and without the time, which the journal adds.
+    Journal,
     Json,
-    Nowhere,
 }
 
 impl Logs {
@@ -62,26 +72,40 @@ impl Logs {
     /// # Errors
     /// When the process has a subscriber already.
     pub fn install(config: &config::Log, events: Events) -> anyhow::Result<Self> {
-        let out = match config.format {
-            config::LogFormat::Json => Out::Json,
-            config::LogFormat::Text => Out::Text { colour: io::stderr().is_terminal() },
+        let form = match config.format {
+            config::LogFormat::Json => Form::Json,
+            config::LogFormat::Text if is_journal() => Form::Journal,
+            config::LogFormat::Text => {
+                Form::Text { colour: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+            }
         };
-        let ring = Arc::new(Ring { records: Mutex::default(), seq: AtomicU64::new(0), events, out });
+        let ring = Arc::new(Ring::new(events, form, Some(Out::start(io::stderr(), form)?)));
         let (filter, handle) = reload::Layer::new(config::filter(&config.filter).map_err(anyhow::Error::msg)?);
         tracing_subscriber::registry().with(Sink(ring.clone()).with_filter(filter)).try_init()?;
-        std::panic::set_hook(Box::new(|panic| {
-            let thread = std::thread::current();
+        let hooked = ring.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = thread::current();
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             let words = panic.payload_as_str().unwrap_or("no message");
             tracing::error!(thread = thread.name().unwrap_or("unnamed"), place, "panic: {words}");
+            // It ends the process, and what waits with it.
+            if let (Some("main"), Some(out)) = (thread.name(), &hooked.out) {
+                out.flush(Duration::from_millis(500));
+            }
         }));
         Ok(Self { ring, filter: Some(handle) })
     }
 
     /// A log of its own that nothing writes to: for tests that run several daemons in one process.
     pub fn silent(events: Events) -> Self {
-        let ring = Ring { records: Mutex::default(), seq: AtomicU64::new(0), events, out: Out::Nowhere };
-        Self { ring: Arc::new(ring), filter: None }
+        Self { ring: Arc::new(Ring::new(events, Form::Json, None)), filter: None }
+    }
+
+    /// Waits until what was logged is written, at most `limit`: for the end of the process.
+    pub fn flush(&self, limit: Duration) {
+        if let Some(out) = &self.ring.out {
+            out.flush(limit);
+        }
     }
 
     /// The last `n` records at `level` or above (`ERROR` … `TRACE`), oldest first.
@@ -116,9 +140,7 @@ impl<S: Subscriber> Layer<S> for Sink {
         event.record(&mut values);
         let record = LogRecord {
             seq: self.0.seq.fetch_add(1, Relaxed) + 1,
-            at_ms: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(0)),
+            at_ms: now_ms(),
             level: event.metadata().level().to_string(),
             target: event.metadata().target().to_owned(),
             message: values.message,
@@ -138,26 +160,109 @@ impl<S: Subscriber> Layer<S> for Sink {
 }
 
 impl Ring {
+    fn new(events: Events, form: Form, out: Option<Out>) -> Self {
+        Self { records: Mutex::default(), seq: AtomicU64::new(0), events, form, out }
+    }
+
     fn write(&self, record: &LogRecord) {
-        let line = match self.out {
-            Out::Nowhere => return,
-            Out::Json => serde_json::to_string(record).unwrap_or_default(),
-            Out::Text { colour } => line(record, colour),
-        };
-        // One write, so that lines of several threads do not mix; a closed stderr is nobody's concern.
-        let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+        let Some(out) = &self.out else { return };
+        out.say(line(record, self.form));
     }
 }
 
-fn line(record: &LogRecord, colour: bool) -> String {
-    let at = jiff::Timestamp::from_millisecond(record.at_ms).map_or_else(|_| String::new(), |t| format!("{t:.3}"));
-    let (on, off) = match (colour, record.level.as_str()) {
-        (true, "ERROR") => ("\x1b[31m", "\x1b[0m"),
-        (true, "WARN") => ("\x1b[33m", "\x1b[0m"),
-        _ => ("", ""),
-    };
+/// The way to stderr. A terminal that is paused, a pipe that nobody reads or a journal that hangs must not hold up streams,
+/// so lines wait here and not in who logs.
+struct Out {
+    lines: SyncSender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+enum Line {
+    Text(String),
+    /// Everything before it is written.
+    Mark(SyncSender<()>),
+}
+
+impl Out {
+    fn start(to: impl io::Write + Send + 'static, form: Form) -> io::Result<Self> {
+        let (lines, waiting) = mpsc::sync_channel(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = lost.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&waiting, &counted, to, form))?;
+        Ok(Self { lines, lost })
+    }
+
+    fn say(&self, line: String) {
+        if self.lines.try_send(Line::Text(line)).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn flush(&self, limit: Duration) {
+        let (tell, told) = mpsc::sync_channel(1);
+        let lines = self.lines.clone();
+        // The queue may be full: a thread of its own waits for a place in it.
+        let waits = thread::Builder::new().spawn(move || lines.send(Line::Mark(tell)));
+        if waits.is_ok() {
+            // Late, or the writer has gone: there is nothing left to do.
+            let _ = told.recv_timeout(limit);
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<Line>, lost: &AtomicU64, mut to: impl io::Write, form: Form) {
+    for next in lines {
+        // One write, so that nothing comes between; a closed stderr is nobody's concern.
+        let _ = match next {
+            Line::Text(line) => to.write_all(format!("{line}\n").as_bytes()),
+            Line::Mark(done) => {
+                let _ = done.send(());
+                continue;
+            }
+        };
+        let missing = lost.swap(0, Relaxed);
+        if missing > 0 {
+            let message = format!("{missing} log lines are missing: nobody read them in time");
+            let (level, target) = ("WARN".to_owned(), module_path!().to_owned());
+            let record = LogRecord { seq: 0, at_ms: now_ms(), level, target, message, fields: Vec::new() };
+            let _ = to.write_all(format!("{}\n", line(&record, form)).as_bytes());
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(0))
+}
+
+/// Whether stderr is the journal's: systemd names its device and inode.
+fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+fn line(record: &LogRecord, form: Form) -> String {
+    if form == Form::Json {
+        return serde_json::to_string(record).unwrap_or_default();
+    }
+    let level = record.level.as_str();
     let target = record.target.strip_prefix("yagid::").unwrap_or(&record.target);
-    let mut out = format!("{at} {on}{:5}{off} {target}: {}", record.level, record.message);
+    let mut out = if form == Form::Journal {
+        let priority = match level {
+            "ERROR" => 3,
+            "WARN" => 4,
+            "INFO" => 6,
+            _ => 7,
+        };
+        format!("<{priority}>{target}: {}", record.message)
+    } else {
+        let at = jiff::Timestamp::from_millisecond(record.at_ms).map_or_else(|_| String::new(), |t| format!("{t:.3}"));
+        let (on, off) = match level {
+            "ERROR" if form == (Form::Text { colour: true }) => ("\x1b[31m", "\x1b[0m"),
+            "WARN" if form == (Form::Text { colour: true }) => ("\x1b[33m", "\x1b[0m"),
+            _ => ("", ""),
+        };
+        format!("{at} {on}{level:5}{off} {target}: {}", record.message)
+    };
     for (key, value) in &record.fields {
         let quoted = value.is_empty() || value.contains([' ', '"', '=']);
         let _ = if quoted { write!(out, " {key}={value:?}") } else { write!(out, " {key}={value}") };
@@ -211,6 +316,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
@@ -225,7 +332,9 @@ mod tests {
             message: "client started".into(),
             fields: vec![("agent".into(), "a b".into()), ("ip".into(), "::1".into())],
         };
-        assert_eq!(line(&record, false), "1970-01-01T00:00:00.000Z INFO  live: client started agent=\"a b\" ip=::1");
+        let plain = Form::Text { colour: false };
+        assert_eq!(line(&record, Form::Journal), "<6>live: client started agent=\"a b\" ip=::1");
+        assert_eq!(line(&record, plain), "1970-01-01T00:00:00.000Z INFO  live: client started agent=\"a b\" ip=::1");
     }
 
     #[test]
@@ -242,5 +351,31 @@ mod tests {
         assert_eq!((all.len(), all[0].fields[0].1.as_str()), (KEPT, "1"));
         assert_eq!(logs.tail(5, Some("warn")).len(), 1);
         assert_eq!(logs.tail(2, None)[1].message, "last");
+    }
+
+    #[test]
+    fn whoever_logs_never_waits_and_losses_are_told() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let out = Out::start(writer, Form::Journal).unwrap();
+        // Far more than the pipe and the queue take while nobody reads.
+        let said = WAITING * 4;
+        for n in 0..said {
+            out.say(format!("{n} {}", "x".repeat(200)));
+        }
+        out.flush(Duration::ZERO);
+        let read = thread::spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        out.flush(Duration::from_secs(60));
+        // The line that tells of losses comes with the next one.
+        out.say("last".to_owned());
+        drop(out);
+        let text = read.join().unwrap().unwrap();
+        let missing: usize =
+            text.lines().filter_map(|l| l.strip_prefix("<4>logs: ")?.split(' ').next()?.parse::<usize>().ok()).sum();
+        let written = text.lines().filter(|l| l.ends_with("xx")).count();
+        assert!(missing > 0 && text.contains("last\n"));
+        assert_eq!(written + missing, said);
     }
 }
