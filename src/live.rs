@@ -218,6 +218,12 @@ async fn watch(
             return reply;
         }
     };
+    // An edit between the login and the seat did not see this connection: look again now that it can be seen.
+    if let Some(viewer) = viewer
+        && !still_may(&app.library.catalog(), viewer, &wanted)
+    {
+        return text(StatusCode::FORBIDDEN, "this account was changed a moment ago; log in again");
+    }
     let ended = Arc::new(Notify::new());
     seat.wake(ended.clone());
     let opened = tokio::select! {
@@ -240,6 +246,15 @@ async fn watch(
         tokio::spawn(ticket.join(socket, seat));
     });
     media(Body::HandedOver)
+}
+
+/// Whether the account and its permission are what they were at the login.
+fn still_may(catalog: &Catalog, viewer: &Viewer, wanted: &Wanted) -> bool {
+    let account = catalog.viewer_by_id(viewer.user.id).filter(|now| {
+        now.status(crate::clock::epoch_now()) == UserStatus::Active && now.password.matches(viewer.password.expose())
+    });
+    let channel = wanted.channel.map(|id| catalog.channel(id));
+    account.is_some_and(|now| channel.is_none_or(|c| c.is_some_and(|c| catalog.may_watch(now, c))))
 }
 
 /// The head of every live answer (WIRE: 200, no length, no ranges, never cached or buffered by proxies).

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -431,6 +431,7 @@ async fn open(stream: Arc<Stream>, shared: Arc<Shared>, first: usize, pause: Dur
         let origin = &stream.origins[index];
         let attempt = async {
             let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers).await?;
+            *stream.engine.lock().unwrap_or_else(PoisonError::into_inner) = prepared.engine_status();
             let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(&stream, hash));
             if twin {
                 prepared.abandon().await;

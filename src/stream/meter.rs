@@ -40,7 +40,6 @@ pub struct Meter {
 pub struct Words {
     pub source: String,
     pub last_error: Option<String>,
-    pub engine: Option<String>,
     pub history: VecDeque<u64>,
 }
 

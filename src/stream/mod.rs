@@ -33,7 +33,7 @@ use yagi_api::{ChannelId, Locator, Settings, StreamRow};
 
 use crate::{
     seats::{End, Seat},
-    upstream::{UpstreamError, Upstreams},
+    upstream::{EngineStatus, UpstreamError, Upstreams},
 };
 use meter::Meter;
 use pump::Pump;
@@ -137,6 +137,8 @@ struct Stream {
     wake: Arc<Notify>,
     stop: AtomicBool,
     meter: Meter,
+    /// What the engine says of the session in use.
+    engine: Mutex<Option<EngineStatus>>,
 }
 
 struct Join {
@@ -313,6 +315,7 @@ impl Shared {
             wake: Arc::default(),
             stop: AtomicBool::new(false),
             meter: Meter::default(),
+            engine: Mutex::default(),
         });
         let pump = self.pumps.iter().min_by_key(|p| p.load()).ok_or(OpenError::Busy)?;
         let (own, shared) = (stream.clone(), self.clone());
@@ -417,7 +420,7 @@ impl Stream {
             reconnects: m.reconnects.load(Relaxed),
             dropped_clients: m.dropped.load(Relaxed),
             last_error: words.last_error,
-            engine: words.engine,
+            engine: self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(EngineStatus::text),
             history: words.history.into(),
         }
     }
