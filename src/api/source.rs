@@ -81,7 +81,7 @@ pub struct RefreshReport {
 #[serde(deny_unknown_fields)]
 pub struct SourceDraft {
     pub url: String,
-    /// Guessed from the first bytes of the content when absent.
+    /// When absent told by the address: `.xml` (also packed) and `xmltv` make a guide, the rest are playlists.
     #[serde(default)]
     pub kind: Option<SourceKind>,
     #[serde(default)]

@@ -36,7 +36,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             };
             let row: Source =
                 client.post(&format!("{}{}", paths::SOURCES, if wait { "?wait=true" } else { "" }), &draft).await?;
-            out.object(&row, || facts(&row))?;
+            out.object(&counted(&row), || facts(&row))?;
             if wait { failure(&row) } else { out.say("fetching; yagi sources list shows how it goes") }
         }
         SourceVerb::Edit { source, name, url, interval, enabled, disabled } => {
@@ -199,6 +199,22 @@ fn facts(row: &Source) -> Vec<(&'static str, String)> {
 #[must_use]
 pub fn interval(seconds: u32) -> String {
     if seconds == 0 { "by hand".into() } else { when::span(i64::from(seconds)) }
+}
+
+/// The row with the counts of its last refresh beside its own fields, so that a script finds them at the top.
+fn counted(row: &Source) -> serde_json::Value {
+    let mut value = serde_json::to_value(row).unwrap_or_default();
+    if let (Some(fields), Some(last)) = (value.as_object_mut(), &row.last) {
+        let counts = [
+            ("seen", last.seen),
+            ("added", last.added),
+            ("changed", last.changed),
+            ("retired", last.retired),
+            ("skipped", last.skipped),
+        ];
+        fields.extend(counts.map(|(name, n)| (name.to_owned(), n.into())));
+    }
+    value
 }
 
 /// A URL as it is; a file as an absolute path.
