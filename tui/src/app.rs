@@ -8,11 +8,12 @@ use std::{io, process::Stdio, time::Duration};
 use crossterm::{
     clipboard::CopyToClipboard,
     event::{Event as TermEvent, EventStream, KeyEventKind},
-    execute,
+    execute, queue,
     terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate},
 };
 use futures_util::StreamExt as _;
 use hyper::Method;
+use rustix::process::Signal;
 use tokio::{
     io::AsyncWriteExt as _,
     signal::unix::{SignalKind, signal},
@@ -57,6 +58,9 @@ pub async fn run(client: Client, theme: Theme, read_only: bool) -> io::Result<()
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut term = signal(SignalKind::terminate())?;
     let mut hup = signal(SignalKind::hangup())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+    let mut resumed = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     let mut drawn = Instant::now() - FRAME;
     loop {
         if model.dirty && drawn.elapsed() >= FRAME {
@@ -79,15 +83,27 @@ pub async fn run(client: Client, theme: Theme, read_only: bool) -> io::Result<()
             () = time::sleep_until(next_frame), if dirty => continue,
             _ = term.recv() => break,
             _ = hup.recv() => break,
+            _ = int.recv() => break,
+            _ = stop.recv() => {
+                term::suspend()?;
+                again(&mut screen, &mut model)?;
+                continue;
+            }
+            // Stopped by what cannot be caught, and back: the shell has used the terminal meanwhile.
+            _ = resumed.recv() => {
+                term::enter()?;
+                again(&mut screen, &mut model)?;
+                continue;
+            }
         };
         let mut quit = false;
         for effect in update(&mut model, msg) {
             match effect {
                 Effect::Quit => quit = true,
-                Effect::Repaint => screen.clear()?,
+                Effect::Repaint => again(&mut screen, &mut model)?,
                 Effect::Suspend => {
-                    term::suspend(&mut screen)?;
-                    model.dirty = true;
+                    term::suspend()?;
+                    again(&mut screen, &mut model)?;
                 }
                 Effect::Copy { what, text } => copy(&what, &text, &tell).await,
                 Effect::Fetch(ask) => fetch(client.clone(), ask, tell.clone()),
@@ -103,9 +119,19 @@ pub async fn run(client: Client, theme: Theme, read_only: bool) -> io::Result<()
     Ok(())
 }
 
+/// Everything anew, in the size that the terminal has now.
+fn again(screen: &mut Screen, model: &mut Model) -> io::Result<()> {
+    let size = screen.size()?;
+    // Not `clear`: it asks the terminal for the cursor's position, and the task that reads the keys takes the answer.
+    screen.resize(size.into())?;
+    update(model, Msg::Resize(size.width, size.height));
+    update(model, Msg::Clock(when::now()));
+    Ok(())
+}
+
 fn draw(screen: &mut Screen, model: &mut Model) -> io::Result<()> {
     let began = Instant::now();
-    execute!(screen.backend_mut(), BeginSynchronizedUpdate)?;
+    queue!(screen.backend_mut(), BeginSynchronizedUpdate)?;
     screen.draw(|frame| view(model, frame))?;
     execute!(screen.backend_mut(), EndSynchronizedUpdate)?;
     model.dirty = false;

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use tui_input::Input;
-use yagi_api::{Category, Channel, Locator, Setting, Source, User, paths, text};
+use yagi_api::{Category, Channel, ChannelSource, Locator, Setting, Source, User, paths, text};
 
 use crate::{
     model::View,
@@ -30,6 +30,10 @@ pub enum Kind {
     Names,
     /// Addresses separated by blanks, best first.
     Addresses,
+    /// `http://…`, `https://…` or an absolute path; optional where an address is there already.
+    Place {
+        needed: bool,
+    },
     /// `playlist`, `guide`, or empty to be told by the content.
     SourceKind,
     /// Whatever the setting holds.
@@ -93,11 +97,15 @@ impl Field {
                     None => Ok(all.iter().map(|url| json!({"url": url})).collect()),
                 }
             }
+            Kind::Place { needed: false } if given.is_empty() => Ok(Value::Null),
+            Kind::Place { .. } if ["/", "http://", "https://"].iter().any(|p| given.starts_with(p)) => Ok(json!(given)),
+            Kind::Place { .. } => Err("expected http://…, https://… or an absolute path".into()),
             Kind::SourceKind => match given {
                 "" => Ok(Value::Null),
                 "playlist" | "guide" => Ok(json!(given)),
                 _ => Err("expected playlist, guide, or nothing".into()),
             },
+            Kind::Json if given.is_empty() => Ok(Value::Null),
             Kind::Json => Ok(serde_json::from_str(given).unwrap_or_else(|_| json!(given))),
         }
     }
@@ -116,6 +124,10 @@ pub struct Form {
     path: String,
     version: Option<u32>,
     pub view: View,
+    /// Save was pressed and the answer is awaited: not pressed twice, and closed by its own answer only.
+    pub sent: bool,
+    /// Request headers of the addresses that a channel has: kept with an address that stays.
+    headers: Vec<ChannelSource>,
 }
 
 fn flag(on: bool) -> &'static str {
@@ -124,7 +136,19 @@ fn flag(on: bool) -> &'static str {
 
 impl Form {
     fn new(title: String, view: View, verb: Verb, path: String, version: Option<u32>, fields: Vec<Field>) -> Self {
-        Self { title, fields, focus: 0, refused: None, leaving: false, verb, path, version, view }
+        Self {
+            title,
+            fields,
+            focus: 0,
+            refused: None,
+            leaving: false,
+            verb,
+            path,
+            version,
+            view,
+            sent: false,
+            headers: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -158,7 +182,9 @@ impl Form {
             Field::new("logo", "Logo", Kind::Text { needed: false }, of.map_or("", |c| &c.logo), "http://…"),
             Field::new("enabled", "Enabled", Kind::Flag, flag(of.is_none_or(|c| c.enabled)), "space turns it"),
         ];
-        Self::of("channel", of.map(|c| (c.id.0, c.version, c.name.as_str())), View::Channels, paths::CHANNELS, fields)
+        let row = of.map(|c| (c.id.0, c.version, c.name.as_str()));
+        let form = Self::of("channel", row, View::Channels, paths::CHANNELS, fields);
+        Self { headers: of.map_or_else(Vec::new, |c| c.sources.clone()), ..form }
     }
 
     #[must_use]
@@ -202,13 +228,13 @@ impl Form {
     #[must_use]
     pub fn source(of: Option<&Source>) -> Self {
         let mut fields = vec![
-            Field::new(
-                "url",
-                "URL or file",
-                Kind::Text { needed: true },
-                of.map_or("", |s| &s.url),
-                "http://… or /path/list.m3u",
-            ),
+            // Lists mask the login of an address: it is never sent back, only replaced.
+            match of {
+                None => {
+                    Field::new("url", "URL or file", Kind::Place { needed: true }, "", "http://… or /path/list.m3u")
+                }
+                Some(_) => Field::new("url", "New address", Kind::Place { needed: false }, "", "empty: stays as it is"),
+            },
             Field::new(
                 "name",
                 "Name",
@@ -236,8 +262,8 @@ impl Form {
 
     #[must_use]
     pub fn setting(of: &Setting) -> Self {
-        // The key is the daemon's: a leak of some bytes for each form would be a leak, so the field has a fixed one.
-        let field = Field::new("value", "Value", Kind::Json, crate::cli::plain(&of.value), "");
+        // The key is the daemon's, the title carries it.
+        let field = Field::new("value", "Value", Kind::Json, crate::cli::plain(&of.value), "empty: the default");
         Self::new(of.key.clone(), View::Settings, Verb::Patch, paths::SETTINGS.into(), None, vec![field])
     }
 
@@ -255,9 +281,23 @@ impl Form {
         }
     }
 
+    /// Of a row that is there.
+    #[must_use]
+    pub fn is_edit(&self) -> bool {
+        self.verb == Verb::Patch
+    }
+
     #[must_use]
     pub fn is_touched(&self) -> bool {
         self.fields.iter().any(Field::is_touched)
+    }
+
+    /// Puts pasted text at the cursor: one line, bounded.
+    pub fn paste(&mut self, text: &str) {
+        let field = &mut self.fields[self.focus];
+        if !field.is_flag() {
+            insert(&mut field.input, text);
+        }
     }
 
     /// The change to send, or the first field that is not right.
@@ -271,6 +311,14 @@ impl Form {
             let left_out = self.verb == Verb::Post && (value.is_null() || value == json!(""));
             if !left_out && (self.verb == Verb::Post || field.is_touched()) {
                 body.insert(field.key.to_owned(), value);
+            }
+        }
+        if let Some(sources) = body.get_mut("sources").and_then(Value::as_array_mut) {
+            for source in sources {
+                let known = self.headers.iter().find(|k| k.url == source["url"] && !k.headers.is_empty());
+                if let Some(known) = known {
+                    source["headers"] = json!(known.headers);
+                }
             }
         }
         if self.view == View::Settings
@@ -293,9 +341,43 @@ impl Form {
     }
 }
 
+/// The longest text a field takes, in bytes: an address with its query.
+const MAX_INPUT: usize = 4096;
+
+/// Puts pasted text at the cursor of any input.
+pub fn insert(input: &mut Input, text: &str) {
+    let room = MAX_INPUT.saturating_sub(input.value().len());
+    for c in text::clean(text, room).chars() {
+        input.handle(tui_input::InputRequest::InsertChar(c));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_stay_with_their_address_and_masked_logins_are_not_sent_back() {
+        let channel: Channel =
+            serde_json::from_value(json!({"id": 7, "version": 1, "number": 7, "name": "A", "category": 1,
+            "logo": "", "guide_id": "", "sources": [{"url": "http://h/1.ts", "headers": [["User-Agent", "x"]]}],
+            "enabled": true, "added_at": 0}))
+            .unwrap();
+        let mut form = Form::channel(Some(&channel), "");
+        form.focus = 1;
+        form.fields[1].input = Input::new("http://h/1.ts testcard:".into());
+        let body = form.change(0).unwrap().body.unwrap();
+        let kept = json!([{"url": "http://h/1.ts", "headers": [["User-Agent", "x"]]}, {"url": "testcard:"}]);
+        assert_eq!(body, json!({"sources": kept, "version": 1}));
+
+        let source: Source = serde_json::from_value(json!({"id": 1, "version": 4, "name": "p", "kind": "playlist",
+            "url": "http://h/get.php?username=****&password=****", "enabled": true, "interval_s": 0}))
+        .unwrap();
+        let mut form = Form::source(Some(&source));
+        assert!(form.fields.iter().all(|f| !f.input.value().contains("****")));
+        form.fields[1].input = Input::new("q".into());
+        assert_eq!(form.change(0).unwrap().body.unwrap(), json!({"name": "q", "version": 4}));
+    }
 
     #[test]
     fn a_form_sends_only_what_is_right_and_touched() {

@@ -5,7 +5,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::model::View;
+use crate::{model::View, msg::Effect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -185,6 +185,16 @@ pub static KEYS: &[Binding] = &[
 pub fn find(view: View, event: &KeyEvent) -> Option<&'static Binding> {
     let name = name(event)?;
     KEYS.iter().find(|b| b.applies(view) && b.keys.contains(&name.as_str()))
+}
+
+/// Repaint and suspend: they work in prompts and dialogs too.
+#[must_use]
+pub fn of_terminal(event: &KeyEvent) -> Option<Effect> {
+    match KEYS.iter().find(|b| name(event).is_some_and(|n| b.keys.contains(&n.as_str())))?.action {
+        A::Repaint => Some(Effect::Repaint),
+        A::Suspend => Some(Effect::Suspend),
+        _ => None,
+    }
 }
 
 impl Binding {

@@ -60,6 +60,19 @@ pub fn sort_name(model: &Model) -> &'static str {
     }
 }
 
+/// Live tables are replaced as a whole: the cursor stays on its row, wherever the new order puts it.
+pub fn keep_cursor(model: &mut Model, replace: impl FnOnce(&mut Model)) {
+    let stream = model.selected_stream().map(|s| s.id);
+    let client = model.selected_client().map(|c| c.id);
+    replace(model);
+    if let Some(at) = model.shown_streams().iter().position(|s| Some(s.id) == stream) {
+        model.lists[View::Streams.index()].selected = at;
+    }
+    if let Some(at) = model.shown_clients().iter().position(|c| Some(c.id) == client) {
+        model.lists[View::Clients.index()].selected = at;
+    }
+}
+
 /// Pages that are on the screen and not here.
 pub fn needed(model: &mut Model) -> impl Iterator<Item = Ask> + use<> {
     let height = height(model);
@@ -246,8 +259,7 @@ fn category(model: &mut Model, action: Action) {
             model.trail.push(View::Categories);
             model.view = View::Channels;
             let list = model.list_mut();
-            list.filter =
-                row.name.split_whitespace().map(|word| format!("category:{word}")).collect::<Vec<_>>().join(" ");
+            list.filter = format!("category:=\"{}\"", row.name.replace('"', ""));
             list.selected = 0;
         }
         Action::Edit => model.mode = Mode::Form(Box::new(Form::category(Some(&row)))),
@@ -275,8 +287,11 @@ fn user(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             effects.push(Effect::Send(change(Verb::Patch, path, Some(body), said, View::Users)));
         }
         Action::Extend => {
-            let from = row.expires_at.map_or(model.now, |at| at.max(model.now));
-            let until = from + 30 * 86_400;
+            let Some(at) = row.expires_at else {
+                return model.say(format!("{} never expires", row.name));
+            };
+            // An expired account gets 30 days from now on.
+            let until = at.max(model.now) + 30 * 86_400;
             let body = json!({"expires_at": until, "version": row.version});
             let said = format!("{} may watch until {}", row.name, crate::when::date(until));
             effects.push(Effect::Send(change(Verb::Patch, path, Some(body), said, View::Users)));
@@ -285,6 +300,7 @@ fn user(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             let said = format!("{} has a new password", row.name);
             let mut renew = change(Verb::Post, format!("{path}/password"), None, said, View::Users);
             renew.urls = true;
+            renew.destructive = true;
             let lines = vec![format!(
                 "{}: the old links stop working and its {} streams end",
                 printable(&row.name, 40),

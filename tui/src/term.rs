@@ -4,34 +4,36 @@
 //! `enter` did, may be called twice, and runs on return, error, panic and signal.
 
 use std::{
-    io::{self, Stdout, Write as _, stdout},
+    io::{self, BufWriter, Stdout, Write as _, stdout},
     sync::atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use crossterm::{
     cursor, event, execute,
-    terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+    terminal::{self, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-pub type Screen = Terminal<CrosstermBackend<Stdout>>;
+/// Buffered, so that a frame is one write.
+pub type Screen = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// Gives the terminal back when dropped.
-pub struct Guard;
+pub struct Guard(());
 
 impl Guard {
     /// # Errors
-    /// When this is no terminal.
+    /// When this is no terminal; nothing is left half done.
     pub fn take() -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
             before(panic);
         }));
+        let guard = Self(());
         enter()?;
-        Ok(Self)
+        Ok(guard)
     }
 }
 
@@ -41,16 +43,22 @@ impl Drop for Guard {
     }
 }
 
-fn enter() -> io::Result<()> {
-    terminal::enable_raw_mode()?;
+/// Takes the terminal, also again after it was stopped.
+///
+/// # Errors
+/// When the terminal is gone.
+pub fn enter() -> io::Result<()> {
+    // Before the first change, so that a failure half-way is undone too.
     TAKEN.store(true, SeqCst);
+    terminal::enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, event::EnableBracketedPaste, cursor::Hide)
 }
 
 fn leave() {
     if TAKEN.swap(false, SeqCst) {
-        // Nothing can be done about a terminal that is gone.
-        let _ = execute!(stdout(), event::DisableBracketedPaste, cursor::Show, LeaveAlternateScreen);
+        // A panic may have come within a frame. Nothing can be done about a terminal that is gone.
+        let _ =
+            execute!(stdout(), EndSynchronizedUpdate, event::DisableBracketedPaste, cursor::Show, LeaveAlternateScreen);
         let _ = terminal::disable_raw_mode();
         let _ = stdout().flush();
     }
@@ -60,12 +68,11 @@ fn leave() {
 ///
 /// # Errors
 /// When the terminal is gone.
-pub fn suspend(screen: &mut Screen) -> io::Result<()> {
+pub fn suspend() -> io::Result<()> {
     leave();
     let own = rustix::process::getpid();
     rustix::process::kill_process(own, rustix::process::Signal::STOP)?;
-    enter()?;
-    screen.clear()
+    enter()
 }
 
 /// The screen to draw on.
@@ -73,5 +80,5 @@ pub fn suspend(screen: &mut Screen) -> io::Result<()> {
 /// # Errors
 /// When its size cannot be told.
 pub fn screen() -> io::Result<Screen> {
-    Terminal::new(CrosstermBackend::new(stdout()))
+    Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, stdout())))
 }

@@ -8,6 +8,7 @@ use tui_input::{Input, backend::crossterm::EventHandler as _};
 use yagi_api::{Event, Noun};
 
 use crate::{
+    form,
     keys::{self, Action},
     model::{Link, MAX_LOGS, Mode, Model, UrlDialog, View},
     msg::{Answer, Ask, Change, Effect, Msg},
@@ -80,7 +81,7 @@ fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
             model.fresh_at = model.now;
             model.status = Some(status);
             if !model.frozen {
-                (model.streams, model.clients) = (streams, clients);
+                rows::keep_cursor(model, |model| (model.streams, model.clients) = (streams, clients));
             }
         }
         Event::Change { noun, .. } => match noun {
@@ -96,8 +97,14 @@ fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
             }
         },
         Event::Log { record } => {
+            // The tail that was fetched may hold it already.
+            if model.logs.back().is_some_and(|last| last.seq >= record.seq) {
+                return;
+            }
             if model.logs.len() == MAX_LOGS {
                 model.logs.pop_front();
+                let list = &mut model.lists[View::Logs.index()];
+                list.selected = list.selected.saturating_sub(1);
             }
             model.logs.push_back(record);
             if model.view != View::Logs {
@@ -127,11 +134,19 @@ fn on_answer(model: &mut Model, answer: Answer) {
                     yagi_api::paths::API
                 ));
             }
+            if model.hello.as_ref().is_some_and(|h| h.boot_id != hello.boot_id) {
+                // Its counters begin anew: what was numbered by the old one means nothing now.
+                model.only_stream = None;
+                model.logs.clear();
+                model.streams.clear();
+                model.clients.clear();
+                model.say("the daemon was restarted");
+            }
             model.hello = Some(hello);
         }
         Answer::Status(status) => model.status = Some(status),
-        Answer::Streams(rows) => model.streams = rows,
-        Answer::Clients(rows) => model.clients = rows,
+        Answer::Streams(rows) => rows::keep_cursor(model, |model| model.streams = rows),
+        Answer::Clients(rows) => rows::keep_cursor(model, |model| model.clients = rows),
         Answer::Channels(query, page) => model.channels.take(&query, page),
         Answer::Categories(query, page) => model.categories.take(&query, page),
         Answer::Users(query, page) => model.users.take(&query, page),
@@ -139,11 +154,16 @@ fn on_answer(model: &mut Model, answer: Answer) {
         Answer::Guide(guide) => model.guide = Some(guide),
         Answer::Settings(rows) => model.settings = rows,
         Answer::Logs(rows) => {
-            model.logs = rows.into();
+            // Lines that came by the events meanwhile.
+            let newest = rows.last().map_or(0, |r| r.seq);
+            let later: Vec<_> = model.logs.drain(..).filter(|r| r.seq > newest).collect();
+            model.logs = rows.into_iter().chain(later).collect();
             if model.view == View::Logs && model.follow {
                 model.list_mut().selected = usize::MAX;
             }
         }
+        // Whatever was opened meanwhile keeps the keys, and what was typed.
+        Answer::Urls(..) if !matches!(model.mode, Mode::Browse) => {}
         Answer::Urls(urls, fresh) => {
             model.mode = Mode::Urls(Box::new(UrlDialog { urls, choice: 0, shown: fresh, large: false, fresh }));
         }
@@ -159,7 +179,7 @@ fn on_changed(
     model.dirty = true;
     match result {
         Ok(row) => {
-            if matches!(model.mode, Mode::Form(_)) {
+            if matches!(&model.mode, Mode::Form(form) if form.sent) {
                 model.mode = Mode::Browse;
             }
             model.say(change.said.clone());
@@ -176,7 +196,10 @@ fn on_changed(
         Err(fault) => {
             // What was typed stays; the row is fetched again, so that a conflict shows its new state.
             rows::stale(model, change.view);
-            if let Mode::Form(form) = &mut model.mode {
+            if let Mode::Form(form) = &mut model.mode
+                && form.sent
+            {
+                form.sent = false;
                 form.refused = Some(fault.to_string());
                 if let crate::client::Fault::Api(e) = &fault
                     && let Some(at) = form.fields.iter().position(|f| Some(f.key) == e.field.as_deref())
@@ -191,13 +214,16 @@ fn on_changed(
 }
 
 fn paste(model: &mut Model, text: &str) {
-    let line: String = text.chars().filter(|c| !c.is_control()).take(4096).collect();
-    let input = match &mut model.mode {
-        Mode::Filter { input, .. } => input,
-        Mode::Form(form) => &mut form.fields[form.focus].input,
+    match &mut model.mode {
+        Mode::Filter { input, .. } => {
+            form::insert(input, text);
+            let filter = input.value().to_owned();
+            model.list_mut().filter = filter;
+        }
+        Mode::Form(form) => form.paste(text),
+        // In a view, pasted text is no row of commands.
         _ => return,
-    };
-    *input = Input::new(format!("{}{line}", input.value()));
+    }
     model.dirty = true;
 }
 
@@ -205,6 +231,11 @@ fn on_key(model: &mut Model, key: KeyEvent, effects: &mut Vec<Effect>) {
     model.dirty = true;
     if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
         effects.push(Effect::Quit);
+        return;
+    }
+    // Whatever is open, the terminal's own keys work.
+    if let Some(effect) = keys::of_terminal(&key) {
+        effects.push(effect);
         return;
     }
     match std::mem::replace(&mut model.mode, Mode::Browse) {
@@ -256,10 +287,18 @@ fn edit(model: &mut Model, key: KeyEvent, mut form: Box<crate::form::Form>, effe
         key.code == KeyCode::F(2) || key.code == KeyCode::Char('s') && key.modifiers.contains(KeyModifiers::CONTROL);
     let count = form.fields.len();
     match key.code {
+        _ if form.sent && key.code != KeyCode::Esc => {}
         _ if save || key.code == KeyCode::Enter && form.focus + 1 == count => {
+            if !form.is_touched() && form.is_edit() {
+                model.say("nothing was changed");
+                return;
+            }
             match (model.write_fault(), form.change(model.now)) {
                 (Some(fault), _) => form.refused = Some(fault.into()),
-                (None, Ok(change)) => effects.push(Effect::Send(change)),
+                (None, Ok(change)) => {
+                    form.sent = true;
+                    effects.push(Effect::Send(change));
+                }
                 (None, Err(at)) => form.focus = at,
             }
         }

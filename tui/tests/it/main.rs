@@ -2,4 +2,5 @@
 
 mod cli;
 mod fake;
+mod pty;
 mod views;
