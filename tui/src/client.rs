@@ -141,13 +141,27 @@ impl Client {
 
     /// All rows of a list, page by page. `query` is already encoded (`q=…&sort=…`) or empty.
     pub async fn all<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<Vec<T>, Fault> {
+        self.some(path, query, 0, u32::MAX).await
+    }
+
+    /// At most `limit` rows from `offset` on, however many pages that takes.
+    pub async fn some<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &str,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<T>, Fault> {
+        let glue = if query.is_empty() { "" } else { "&" };
         let mut rows: Vec<T> = Vec::new();
         loop {
-            let glue = if query.is_empty() { "" } else { "&" };
-            let page: Page<T> = self.get(&format!("{path}?{query}{glue}offset={}&limit=1000", rows.len())).await?;
+            let have = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            let (at, ask) = (offset.saturating_add(have), (limit - have.min(limit)).min(1000));
+            let page: Page<T> = self.get(&format!("{path}?{query}{glue}offset={at}&limit={ask}")).await?;
             let got = page.rows.len();
             rows.extend(page.rows);
-            if got == 0 || rows.len() >= page.total as usize {
+            if got == 0 || rows.len() >= limit as usize || offset as usize + rows.len() >= page.total as usize {
+                rows.truncate(limit as usize);
                 return Ok(rows);
             }
         }
@@ -163,21 +177,8 @@ impl Client {
     pub async fn raw(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<(u16, Bytes), Fault> {
         let patience = if path.contains("wait=true") { LONG_PATIENCE } else { PATIENCE };
         timeout(patience, async {
-            let (response, connection) = self.send(method, path, body).await?;
-            let status = response.status().as_u16();
-            let mut incoming = response.into_body();
-            let mut bytes = BytesMut::new();
-            while let Some(frame) = incoming.frame().await {
-                let frame = frame.map_err(|e| Fault::Broken(e.to_string()))?;
-                if let Some(data) = frame.data_ref() {
-                    if bytes.len() + data.len() > MAX_BODY {
-                        return Err(Fault::Answer(format!("more than {MAX_BODY} bytes")));
-                    }
-                    bytes.extend_from_slice(data);
-                }
-            }
-            connection.abort();
-            Ok((status, bytes.freeze()))
+            let (response, _connection) = self.send(method, path, body).await?;
+            Ok((response.status().as_u16(), whole(response).await?))
         })
         .await
         .unwrap_or_else(|_| Err(Fault::Broken(format!("no answer for {} s", patience.as_secs()))))
@@ -185,12 +186,14 @@ impl Client {
 
     /// The event stream. It ends when the daemon goes.
     pub async fn events(&self) -> Result<EventStream, Fault> {
-        let (response, connection) = timeout(PATIENCE, self.send(Method::GET, paths::EVENTS, None))
-            .await
-            .map_err(|_| Fault::Broken("the event stream does not start".into()))??;
-        let stream = EventStream { body: response, connection, pending: BytesMut::new(), searched: 0 };
-        let status = stream.body.status().as_u16();
-        if status == 200 { Ok(stream) } else { Err(refused(status, b"")) }
+        let started = async {
+            let (response, connection) = self.send(Method::GET, paths::EVENTS, None).await?;
+            match response.status().as_u16() {
+                200 => Ok(EventStream { body: response, connection, pending: BytesMut::new(), searched: 0 }),
+                status => Err(refused(status, &whole(response).await?)),
+            }
+        };
+        timeout(PATIENCE, started).await.map_err(|_| Fault::Broken("the event stream does not start".into()))?
     }
 
     async fn send(
@@ -297,6 +300,22 @@ impl EventStream {
             }
         }
     }
+}
+
+/// A body as a whole, bounded.
+async fn whole(response: Response<Incoming>) -> Result<Bytes, Fault> {
+    let mut incoming = response.into_body();
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|e| Fault::Broken(e.to_string()))?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > MAX_BODY {
+                return Err(Fault::Answer(format!("more than {MAX_BODY} bytes")));
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 fn write(body: &impl Serialize) -> Result<Vec<u8>, Fault> {

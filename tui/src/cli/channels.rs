@@ -4,7 +4,7 @@
 //! read, so that two administrators do not overwrite each other unseen.
 
 use yagi_api::{
-    Category, CategoryDraft, CategoryPatch, Channel, ChannelDraft, ChannelPatch, ChannelSource, Locator, Page, paths,
+    Category, CategoryDraft, CategoryPatch, Channel, ChannelDraft, ChannelPatch, ChannelSource, Locator, paths,
 };
 
 use super::{
@@ -129,15 +129,7 @@ async fn list(
     offset: u32,
 ) -> Result<(), Fault> {
     let query = format!("q={}&sort={}", encode(filter), encode(sort));
-    let rows: Vec<Channel> = match limit {
-        None if offset == 0 => client.all(paths::CHANNELS, &query).await?,
-        _ => {
-            let limit = limit.unwrap_or(1000).min(1000);
-            let page: Page<Channel> =
-                client.get(&format!("{}?{query}&offset={offset}&limit={limit}", paths::CHANNELS)).await?;
-            page.rows
-        }
-    };
+    let rows: Vec<Channel> = client.some(paths::CHANNELS, &query, offset, limit.unwrap_or(u32::MAX)).await?;
     let groups: Vec<Category> = if out.json { Vec::new() } else { client.all(paths::CATEGORIES, "").await? };
     let columns = [
         ("ID", true),

@@ -5,7 +5,7 @@
 
 use yagi_api::{ClientRow, ClientState, Event, GuideStatus, LogRecord, Programme, Status, StreamRow, paths};
 
-use super::output::{Out, json, line_out};
+use super::output::{Out, json, json_line, line_out};
 use crate::{
     client::{Client, Fault},
     text::printable,
@@ -254,6 +254,6 @@ pub(super) async fn events(client: &Client) -> Result<(), Fault> {
     let mut events = client.events().await?;
     loop {
         let line = events.line().await?;
-        line_out(&String::from_utf8_lossy(&line))?;
+        line_out(&json_line(&String::from_utf8_lossy(&line)))?;
     }
 }

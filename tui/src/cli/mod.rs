@@ -78,7 +78,7 @@ async fn api(client: &Client, method: &str, path: &str, data: Option<String>) ->
     }
     match client.call(method, path, data.map(String::into_bytes)).await {
         Ok((_, body)) if body.is_empty() => Ok(()),
-        Ok((_, body)) => output::line_out(String::from_utf8_lossy(&body).trim_end()),
+        Ok((_, body)) => output::line_out(&output::json_line(String::from_utf8_lossy(&body).trim_end())),
         Err(fault) => Err(fault),
     }
 }

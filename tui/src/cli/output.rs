@@ -77,8 +77,32 @@ impl Out {
 
 /// A value as one line of JSON.
 pub fn json(value: &impl Serialize) -> Result<(), Fault> {
-    let text = serde_json::to_string(value).map_err(|e| Fault::own(1, e.to_string()))?;
-    line_out(&text)
+    line_out(&json_line(&serde_json::to_string(value).map_err(|e| Fault::own(1, e.to_string()))?))
+}
+
+/// JSON that is about to be printed: on a terminal, what could steer it is escaped as `\uXXXX` (the same value to a
+/// program); elsewhere nothing is touched.
+#[must_use]
+pub fn json_line(text: &str) -> std::borrow::Cow<'_, str> {
+    if io::stdout().is_terminal() { escaped(text) } else { text.into() }
+}
+
+/// In JSON such characters stand within strings only, where the escape means the same.
+fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+    let foul = |c: char| yagi_api::text::is_foul(c) && c != '\n';
+    if !text.chars().any(foul) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 32);
+    for c in text.chars() {
+        if foul(c) {
+            // All of them lie in the basic plane.
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
 }
 
 /// One line on standard output, flushed, so that a pipe sees it at once.
@@ -157,6 +181,14 @@ pub fn yes_no(value: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_for_a_terminal_cannot_steer_it_and_means_the_same() {
+        let text = serde_json::to_string("a\u{7f}\u{9b}31m\u{202e}b").unwrap();
+        let safe = escaped(&text);
+        assert!(!safe.chars().any(yagi_api::text::is_foul), "{safe}");
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), "a\u{7f}\u{9b}31m\u{202e}b");
+    }
 
     #[test]
     fn a_table_is_aligned_and_clean() {

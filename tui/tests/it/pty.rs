@@ -177,12 +177,10 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
         }
         terminal.is_restored();
         // Sent until it has stopped and goes on: a signal before the stop would be lost.
-        let start = Instant::now();
-        while !terminal.seen.0.lock().unwrap().parser.screen().alternate_screen() {
-            assert!(start.elapsed() < PATIENCE, "it does not come back");
+        terminal.wait("the screen taken again", |seen| {
             terminal.signal(Signal::CONT);
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            seen.parser.screen().alternate_screen()
+        });
         terminal.shows("Rai 1 HD");
     }
     terminal.press("\x03");
