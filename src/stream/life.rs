@@ -112,13 +112,16 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
         joins,
     };
     let end = life.live().await;
+    // Who asks from here on waits until the upstream is closed, so that a source never has two.
+    life.stream.phase.send_replace(Phase::Closing);
     life.audience.close(STOPPED);
-    life.shared.retire(&life.stream, end);
-    // Joins that came too late: their sockets close with the inbox.
+    life.joins.close();
+    while life.joins.try_recv().is_ok() {}
     life.opening = None;
     if let Some(feed) = life.feed.take() {
         feed.close().await;
     }
+    life.shared.retire(&life.stream, end);
 }
 
 impl Life {
@@ -339,7 +342,7 @@ impl Life {
             let idle = now.saturating_duration_since(*self.idle_since.get_or_insert(now));
             let over = idle >= Duration::from_secs(settings.linger_s.into());
             // Nobody watches a stream that failed: it is not worth repairing.
-            if (over || self.failing_since.is_some()) && self.shared.retire_if_unwanted(&self.stream, &self.joins) {
+            if (over || self.failing_since.is_some()) && self.shared.close_if_unwanted(&self.stream, &self.joins) {
                 return Some(Phase::Gone);
             }
         } else {

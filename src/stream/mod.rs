@@ -1,8 +1,9 @@
 //! The stream engine: one upstream, any number of viewers, every byte written straight to their sockets.
 //!
 //! Owns the registry of running streams and the [`Ticket`] that admits a viewer to one. Must not enter: accounts, SQL,
-//! routes, JSON. Invariant: a source has at most one stream; a stream ends only when, under the registry's lock, nobody
-//! holds a ticket for it and no join waits in its inbox, so that a viewer either joins a live stream or starts a new one.
+//! routes, JSON. Invariants: a source has at most one stream, and that keeps its place until its upstream is closed; a stream
+//! closes only when, under the registry's lock, nobody holds a ticket for it and no join waits in its inbox, so that a viewer
+//! either joins a live stream or starts a new one.
 
 mod audience;
 mod index;
@@ -117,6 +118,8 @@ impl OpenError {
 enum Phase {
     Opening,
     Live,
+    /// It takes nobody any more but still holds its upstream; a new stream of the same source has to wait.
+    Closing,
     /// It is no longer in the registry; ask again.
     Gone,
     Failed(OpenError),
@@ -222,11 +225,11 @@ impl Streams {
         for _ in 0..4 {
             let (stream, interest) = self.0.find_or_start(wanted)?;
             let mut phase = stream.phase.subscribe();
-            let settled = phase.wait_for(|p| !matches!(p, Phase::Opening)).await.map(|p| p.clone());
+            let settled = phase.wait_for(|p| !matches!(p, Phase::Opening | Phase::Closing)).await.map(|p| p.clone());
             match settled {
                 Ok(Phase::Live) => return Ok(Ticket { stream, interest }),
                 Ok(Phase::Failed(e)) => return Err(e),
-                Ok(Phase::Gone | Phase::Opening) | Err(_) => {}
+                Ok(Phase::Gone | Phase::Opening | Phase::Closing) | Err(_) => {}
             }
         }
         Err(OpenError::Stopped)
@@ -350,18 +353,18 @@ impl Shared {
         }
     }
 
-    /// Takes a stream out of the registry if nobody is interested in it. The rule that makes join and close exclusive.
-    fn retire_if_unwanted(&self, stream: &Stream, joins: &mpsc::Receiver<Join>) -> bool {
-        let mut registry = self.lock();
+    /// Closes a stream to newcomers if nobody is interested in it. The rule that makes join and close exclusive.
+    fn close_if_unwanted(&self, stream: &Stream, joins: &mpsc::Receiver<Join>) -> bool {
+        let _registry = self.lock();
         // The stream itself holds one.
         let unwanted = Arc::strong_count(&stream.interest) == 1 && joins.is_empty();
         if unwanted {
-            registry.streams.retain(|_, s| s.id != stream.id);
+            stream.phase.send_replace(Phase::Closing);
         }
         unwanted
     }
 
-    /// Takes a stream out of the registry and tells those that wait for it.
+    /// Takes a stream whose upstream is closed out of the registry and tells those that wait for it.
     fn retire(&self, stream: &Stream, phase: Phase) {
         self.lock().streams.retain(|_, s| s.id != stream.id);
         stream.phase.send_replace(phase);

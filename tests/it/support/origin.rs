@@ -6,10 +6,12 @@ use std::{
     collections::HashMap,
     io::Write as _,
     net::SocketAddr,
+    os::fd::{AsFd as _, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use rustix::{io::Errno, net::RecvFlags};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -63,7 +65,26 @@ pub enum Frame {
 struct State {
     paths: HashMap<String, Serve>,
     heads: Vec<String>,
-    open: HashMap<String, (u32, u32)>,
+    open: HashMap<String, Asked>,
+}
+
+/// Connections that ask for one path.
+#[derive(Debug, Default)]
+struct Asked {
+    sockets: Vec<Arc<OwnedFd>>,
+    most: u32,
+}
+
+impl Asked {
+    /// Those that the peer has not closed. Asks the kernel: the task of a closed one may not have run yet.
+    fn now(&self) -> u32 {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let open = |socket: &&Arc<OwnedFd>| match rustix::net::recv(socket, &mut [0u8], flags) {
+            Ok((came, _)) => came > 0,
+            Err(e) => e == Errno::AGAIN,
+        };
+        self.sockets.iter().filter(open).count() as u32
+    }
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -98,7 +119,7 @@ impl Origin {
 
     /// Connections that ask for this path: now, and the most at once so far.
     pub fn open(&self, path: &str) -> (u32, u32) {
-        lock(&self.state).open.get(path).copied().unwrap_or_default()
+        lock(&self.state).open.get(path).map_or((0, 0), |asked| (asked.now(), asked.most))
     }
 }
 
@@ -112,12 +133,12 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Open(Shared, String);
+struct Open(Shared, String, Arc<OwnedFd>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some((now, _)) = lock(&self.0).open.get_mut(&self.1) {
-            *now -= 1;
+        if let Some(asked) = lock(&self.0).open.get_mut(&self.1) {
+            asked.sockets.retain(|s| !Arc::ptr_eq(s, &self.2));
         }
     }
 }
@@ -125,15 +146,16 @@ impl Drop for Open {
 async fn connection(mut socket: TcpStream, state: Shared) {
     let Some(head) = read_head(&mut socket).await else { return };
     let path = target(&head).split('?').next().unwrap_or_default().to_owned();
+    let same = Arc::new(socket.as_fd().try_clone_to_owned().unwrap());
     let serve = {
         let mut state = lock(&state);
         state.heads.push(head.clone());
-        let (now, most) = state.open.entry(path.clone()).or_default();
-        *now += 1;
-        *most = (*most).max(*now);
+        let asked = state.open.entry(path.clone()).or_default();
+        asked.sockets.push(Arc::clone(&same));
+        asked.most = asked.most.max(asked.now());
         state.paths.get(&path).cloned()
     };
-    let _open = Open(Arc::clone(&state), path);
+    let _open = Open(Arc::clone(&state), path, same);
     match serve {
         None => answer(&mut socket, "404 Not Found", "text/html", b"<html>no such stream</html>").await,
         Some(Serve::Ts(frame)) => ts(socket, frame, u64::MAX).await,
