@@ -158,8 +158,9 @@ fn get_playlist(app: &App, request: &Request) -> Reply {
     }
     let style = playlist::write::Style { plus: request.query.get("type") != Some("m3u"), ..Default::default() };
     let pieces = playlist::write::pieces(catalog, viewer, base(app, request).to_string(), style);
-    // mpv and VLC take application/vnd.apple.mpegurl for HLS and do not know octet-stream.
-    let mut reply = reply(StatusCode::OK, "audio/x-mpegurl; charset=utf-8", Body::pull(pieces));
+    // mpv and VLC take application/vnd.apple.mpegurl for HLS and do not know octet-stream; mpv compares the whole value, so
+    // a charset behind it makes it no playlist.
+    let mut reply = reply(StatusCode::OK, "audio/x-mpegurl", Body::pull(pieces));
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"playlist.m3u\""));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
