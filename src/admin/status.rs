@@ -15,6 +15,8 @@ pub fn hello(ask: &Ask<'_>) -> Answer {
         boot_id: ask.app.boot_id.clone(),
         write: true,
         host: clean(&host, 255).into_owned(),
+        role: yagi_api::Role::Admin,
+        actor: ask.actor.clone(),
     })
 }
 

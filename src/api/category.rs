@@ -38,3 +38,17 @@ pub struct CategoryPatch {
     pub name: Option<String>,
     pub position: Option<u32>,
 }
+
+/// Body of `POST /api/categories/order`: these come first, in this order; the others follow in theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CategoryOrder {
+    pub ids: Vec<u32>,
+}
+
+/// Body of `POST /api/categories/{id}/merge`: its channels and the permission to see it go to `into`, and it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CategoryMerge {
+    pub into: CategoryId,
+}

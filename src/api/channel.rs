@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CategoryId, ChannelId, SourceId};
+use crate::{
+    guide::{GuideChannel, Programme},
+    ids::{CategoryId, ChannelId, SourceId},
+    stream::StreamRow,
+};
 
 /// A channel as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,4 +106,32 @@ pub struct ChannelPatch {
     pub sources: Option<Vec<ChannelSource>>,
     pub enabled: Option<bool>,
     pub radio: Option<bool>,
+}
+
+/// `GET /api/channels/{id}/detail`: everything that a detail pane shows, in one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelDetail {
+    pub channel: Channel,
+    pub category_name: String,
+    /// Name of the playlist that made it.
+    #[serde(default)]
+    pub origin_name: Option<String>,
+    /// How it finds its programmes, and suggestions when it does not.
+    pub guide: GuideChannel,
+    #[serde(default)]
+    pub now: Option<Programme>,
+    #[serde(default)]
+    pub next: Option<Programme>,
+    /// Its running stream.
+    #[serde(default)]
+    pub stream: Option<StreamRow>,
+    /// Why its stream could not be opened or ended last, since the daemon's start.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// Epoch seconds of that.
+    #[serde(default)]
+    pub last_error_at: Option<i64>,
+    /// Epoch seconds when it was last seen streaming, since the daemon's start.
+    #[serde(default)]
+    pub last_ok_at: Option<i64>,
 }

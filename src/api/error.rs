@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bulk::ItemError;
+
 /// Closed set of causes; each has one HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +58,9 @@ pub struct ApiError {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of a list of operations, or of a configuration file: everything that is wrong, at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ItemError>,
 }
 
 /// The envelope on the wire.
@@ -67,7 +72,7 @@ pub struct ErrorBody {
 impl ApiError {
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, hint: None }
+        Self { code, message: message.into(), field: None, hint: None, errors: Vec::new() }
     }
 
     /// A value that is not acceptable.

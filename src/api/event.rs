@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    job::Job,
     status::Status,
     stream::{ClientRow, StreamRow},
 };
@@ -17,6 +18,8 @@ pub enum Noun {
     Sources,
     Settings,
     Guide,
+    /// Addresses that are refused.
+    Blocks,
 }
 
 /// What happened to the rows.
@@ -51,6 +54,8 @@ pub enum Event {
     Tick { status: Status, streams: Vec<StreamRow>, clients: Vec<ClientRow> },
     /// A log record.
     Log { record: LogRecord },
+    /// A job began, went on or ended; at most four a second of each.
+    Job { job: Job },
     /// Nothing happened for 15 s.
     Heartbeat,
     /// Some events were lost because this reader was slow: fetch everything again.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{ChannelId, SourceId};
+
 /// One programme. Times are epoch seconds, `start < stop`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Programme {
@@ -37,4 +39,89 @@ pub struct GuideStatus {
     pub until: Option<i64>,
     /// Epoch seconds of the build.
     pub built_at: Option<i64>,
+}
+
+/// One row of `GET /api/guide/channels`: a listed channel and where its programmes come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuideChannel {
+    pub id: ChannelId,
+    /// Of the channel's row, for a PATCH of `guide_id`.
+    pub version: u32,
+    pub number: u32,
+    pub name: String,
+    /// Name of the category.
+    pub category: String,
+    pub guide_id: String,
+    pub how: GuideMatch,
+    /// 1 for an id, and for a name that is the same; less for one that is only alike; 0 for none.
+    pub score: f32,
+    /// The guide's own id and name of the channel, and the source they come from.
+    #[serde(default)]
+    pub matched_id: Option<String>,
+    #[serde(default)]
+    pub matched_name: Option<String>,
+    #[serde(default)]
+    pub source: Option<SourceId>,
+    /// For a channel without programmes, best first, at most 5.
+    #[serde(default)]
+    pub suggestions: Vec<Suggestion>,
+    /// With `?now=true`.
+    #[serde(default)]
+    pub now: Option<Programme>,
+    #[serde(default)]
+    pub next: Option<Programme>,
+}
+
+/// How a channel found its programmes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuideMatch {
+    /// It did not.
+    #[default]
+    None,
+    /// By its `guide_id`.
+    Id,
+    /// By its name.
+    Name,
+    /// The daemon makes them itself.
+    Testcard,
+}
+
+impl GuideMatch {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::Testcard => "testcard",
+        }
+    }
+}
+
+/// A channel of the guide whose name is like the channel's. Accepted by a PATCH of `guide_id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suggestion {
+    pub guide_id: String,
+    pub name: String,
+    pub source: SourceId,
+    /// 0 to 1.
+    pub score: f32,
+}
+
+/// Body of `POST /api/guide/accept`: gives unmatched channels the `guide_id` of their best suggestion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuideAccept {
+    /// 0.5 to 1.
+    pub min_score: f32,
+    /// Absent: all unmatched channels.
+    pub ids: Option<Vec<u32>>,
+    pub dry_run: bool,
+}
+
+impl Default for GuideAccept {
+    fn default() -> Self {
+        Self { min_score: 0.9, ids: None, dry_run: false }
+    }
 }

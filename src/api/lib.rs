@@ -5,15 +5,20 @@
 //! Must not enter: I/O, clocks, secrets of viewers (only replies that are asked for one carry it).
 //! Invariant: nothing here depends on another crate of this workspace.
 
+pub mod access;
+pub mod bulk;
 pub mod category;
+pub mod change;
 pub mod channel;
 pub mod error;
 pub mod event;
 pub mod guide;
 pub mod ids;
+pub mod job;
 pub mod locator;
 pub mod page;
 pub mod paths;
+pub mod probe;
 pub mod settings;
 pub mod source;
 pub mod status;
@@ -21,16 +26,24 @@ pub mod stream;
 pub mod text;
 pub mod user;
 
-pub use category::{Category, CategoryDraft, CategoryPatch};
-pub use channel::{Catchup, Channel, ChannelDraft, ChannelPatch, ChannelSource};
+pub use access::{Block, BlockDraft, ClientBlock, Role};
+pub use bulk::{
+    Applied, Apply, CategoryBulk, ChannelBulk, ChannelSet, ItemError, NewPassword, Op, Operation, SourceBulk,
+    SourceSet, UserBulk, UserSet,
+};
+pub use category::{Category, CategoryDraft, CategoryMerge, CategoryOrder, CategoryPatch};
+pub use change::{ChangeItem, ChangeRow, FieldChange, UndoRequest};
+pub use channel::{Catchup, Channel, ChannelDetail, ChannelDraft, ChannelPatch, ChannelSource};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Change, Event, LogRecord, Noun};
-pub use guide::{GuideStatus, Programme};
+pub use guide::{GuideAccept, GuideChannel, GuideMatch, GuideStatus, Programme, Suggestion};
 pub use ids::{CategoryId, ChannelId, ClientId, SourceId, UserId};
+pub use job::{Job, JobState};
 pub use locator::Locator;
 pub use page::{Page, Query};
+pub use probe::{DiffRow, Probe, ProbeGroup, ProbeRequest, SourceDiff};
 pub use settings::{LagPolicy, LimitPolicy, Setting, Settings, SettingsPatch};
 pub use source::{RefreshReport, RefreshState, Source, SourceDraft, SourceKind, SourcePatch};
-pub use status::{Hello, Status};
+pub use status::{Backup, BackupRequest, Hello, LogFilter, Reload, ReloadedKey, Status};
 pub use stream::{ClientRow, ClientState, StreamRow, StreamState};
-pub use user::{NewUser, OutputFormat, User, UserDraft, UserPatch, UserStatus, UserUrls};
+pub use user::{NewUser, OutputFormat, User, UserDraft, UserExtend, UserPatch, UserStatus, UserUrls};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Role;
+
 /// `GET /api/hello`: first request of every client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -13,6 +15,12 @@ pub struct Hello {
     /// Whether this connection may change things.
     pub write: bool,
     pub host: String,
+    /// What this caller may do.
+    #[serde(default)]
+    pub role: Role,
+    /// Who the daemon takes the caller for: `name(uid)`.
+    #[serde(default)]
+    pub actor: String,
 }
 
 /// `GET /api/status`.
@@ -34,4 +42,49 @@ pub struct Status {
     pub rss_bytes: u64,
     /// Revision of the line-up; grows with every change.
     pub rev: u64,
+}
+
+/// `POST /api/reload`, and what SIGHUP logs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reload {
+    /// The file that was read; none: there is none.
+    pub file: Option<String>,
+    pub changed: Vec<ReloadedKey>,
+}
+
+/// A key of the configuration whose value is another one now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadedKey {
+    pub key: String,
+    pub before: serde_json::Value,
+    pub after: serde_json::Value,
+    /// False: takes effect at the next start.
+    pub applied: bool,
+}
+
+/// Body of `POST /api/backup`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupRequest {
+    /// Absolute path of a new file on the daemon's machine; absent: `backups/yagid-DATE.db` in the state directory.
+    pub path: Option<String>,
+}
+
+/// Reply to `POST /api/backup`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    pub path: String,
+    pub bytes: u64,
+    pub millis: u32,
+}
+
+/// `GET` and `PUT /api/logs/filter`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFilter {
+    /// A level, or a list such as `info,yagid::upstream=debug`.
+    pub filter: String,
+    /// The configuration's, which comes back at the next start; ignored on input.
+    #[serde(default)]
+    pub configured: String,
 }

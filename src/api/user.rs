@@ -28,6 +28,14 @@ pub struct User {
     /// Streams at this moment. Filled by the daemon, ignored on input.
     #[serde(default)]
     pub active: u32,
+    /// Epoch seconds of the last successful login, with its player and address. Filled by the daemon; kept over restarts to
+    /// the minute.
+    #[serde(default)]
+    pub last_seen: Option<i64>,
+    #[serde(default)]
+    pub last_agent: String,
+    #[serde(default)]
+    pub last_ip: String,
 }
 
 impl User {
@@ -113,7 +121,7 @@ pub struct UserPatch {
 }
 
 /// Tells `null` from absent.
-fn present<'de, D, T>(de: D) -> Result<Option<Option<T>>, D::Error>
+pub(crate) fn present<'de, D, T>(de: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
@@ -144,4 +152,15 @@ pub struct UserUrls {
     pub player_api: String,
     /// A first stream to try, when the viewer sees any channel.
     pub stream: Option<String>,
+}
+
+/// Body of `POST /api/users/{id}/extend`: days behind the present end, or behind now when that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserExtend {
+    /// 1 to 3650.
+    pub days: u32,
+    /// The version that was read; checked when present.
+    #[serde(default)]
+    pub version: Option<u32>,
 }

@@ -124,6 +124,9 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
         note: rules::text(&draft.note),
         created_at: edit.now,
         active: 0,
+        last_seen: None,
+        last_agent: String::new(),
+        last_ip: String::new(),
     };
     let allowed = allowed(edit, draft.categories.as_deref())?;
     let mut account = Account { user, sealed: seal(edit, &password)?, allowed };

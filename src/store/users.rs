@@ -34,6 +34,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
         note: row.get(10)?,
         created_at: row.get(11)?,
         active: 0,
+        last_seen: None,
+        last_agent: String::new(),
+        last_ip: String::new(),
     };
     Ok(Account { user, sealed: row.get(3)?, allowed: (!row.get::<_, bool>(9)?).then(Vec::new) })
 }

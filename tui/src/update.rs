@@ -87,6 +87,7 @@ fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
         Event::Change { noun, .. } => match noun {
             Noun::Guide => effects.push(Effect::Fetch(Ask::Guide)),
             Noun::Settings => effects.push(Effect::Fetch(Ask::Settings)),
+            Noun::Blocks => return,
             // Lists are fetched again as far as they are on the screen.
             Noun::Channels => model.channels.stale = true,
             Noun::Categories => model.categories.stale = true,
@@ -118,7 +119,7 @@ fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
             rows::all_stale(model);
             effects.extend([Ask::Status, Ask::Streams, Ask::Clients, Ask::Logs].map(Effect::Fetch));
         }
-        Event::Hello { .. } | Event::Heartbeat => return,
+        Event::Hello { .. } | Event::Heartbeat | Event::Job { .. } => return,
     }
     model.dirty = true;
 }
