@@ -15,7 +15,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use tokio::sync::Notify;
-use yagi_api::{Channel, Locator, UserStatus};
+use yagi_api::{Channel, Locator, OutputFormat, UserStatus};
 
 use crate::{
     app::App,
@@ -33,6 +33,8 @@ use crate::{
 pub enum Refusal {
     Denied(Denied),
     Standing(UserStatus),
+    /// The account may not have streams in this format.
+    Format(OutputFormat),
 }
 
 impl Refusal {
@@ -40,6 +42,12 @@ impl Refusal {
         match self {
             Self::Denied(Denied::Credentials) => text(StatusCode::UNAUTHORIZED, "wrong user name or password"),
             Self::Denied(Denied::TooMany { retry_after_s }) => too_many(*retry_after_s),
+            Self::Format(format) => {
+                let mut reply =
+                    text(StatusCode::FORBIDDEN, format_args!("this account may not have .{} streams", format.word()));
+                reply.headers_mut().insert("x-yagi-reason", HeaderValue::from_static("format"));
+                reply
+            }
             Self::Standing(status) => {
                 text(StatusCode::FORBIDDEN, format_args!("this account is {}", status.word().to_ascii_lowercase()))
             }
@@ -89,6 +97,14 @@ pub fn admit(
         UserStatus::Active => Ok(viewer),
         status => Err(Refusal::Standing(status)),
     }
+}
+
+/// Whether the account may have streams in this format.
+///
+/// # Errors
+/// When its formats do not name it.
+pub fn may_have(viewer: &Viewer, format: OutputFormat) -> Result<(), Refusal> {
+    if viewer.user.formats.contains(&format) { Ok(()) } else { Err(Refusal::Format(format)) }
 }
 
 /// `/live/{user}/{password}/{id}[.ts]` and its short form.

@@ -11,6 +11,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use yagi_api::OutputFormat;
 
 use crate::{
     app::App,
@@ -141,7 +142,7 @@ fn api(app: &App, request: &Request, answer: impl FnOnce(xtream::Ask<'_>) -> xtr
     reply
 }
 
-/// `get.php`: `type=m3u|m3u_plus`, `output=ts|mpegts`.
+/// `get.php`: `type=m3u|m3u_plus`, `output=ts|mpegts|hls|m3u8`.
 fn get_playlist(app: &App, request: &Request) -> Reply {
     let catalog = app.library.catalog();
     let (name, password) = credentials(request);
@@ -149,14 +150,22 @@ fn get_playlist(app: &App, request: &Request) -> Reply {
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.reply(),
     };
-    match request.query.get("output").unwrap_or("ts") {
-        "" | "ts" | "mpegts" => {}
+    let format = match request.query.get("output").unwrap_or("ts") {
+        "" | "ts" | "mpegts" => OutputFormat::Ts,
+        "hls" | "m3u8" => OutputFormat::M3u8,
         other => {
             let shown = yagi_api::text::clean(other, 16).into_owned();
-            return text(StatusCode::BAD_REQUEST, format_args!("output={shown} is not served; expected ts or mpegts"));
+            return text(
+                StatusCode::BAD_REQUEST,
+                format_args!("output={shown} is not served; expected ts, mpegts, hls or m3u8"),
+            );
         }
+    };
+    if let Err(refusal) = live::may_have(&viewer, format) {
+        return refusal.reply();
     }
-    let style = playlist::write::Style { plus: request.query.get("type") != Some("m3u"), ..Default::default() };
+    let plus = request.query.get("type") != Some("m3u");
+    let style = playlist::write::Style { plus, extension: format.word() };
     let pieces = playlist::write::pieces(catalog, viewer, base(app, request).to_string(), style);
     // mpv and VLC take application/vnd.apple.mpegurl for HLS and do not know octet-stream; mpv compares the whole value, so
     // a charset behind it makes it no playlist.

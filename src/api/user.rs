@@ -75,7 +75,23 @@ impl UserStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputFormat {
+    /// One endless MPEG-TS stream.
     Ts,
+    /// HLS: a playlist of segments.
+    M3u8,
+}
+
+impl OutputFormat {
+    pub const ALL: [Self; 2] = [Self::Ts, Self::M3u8];
+
+    /// The word of the API, which is the extension of stream URLs too.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ts => "ts",
+            Self::M3u8 => "m3u8",
+        }
+    }
 }
 
 /// What a POST carries; absent fields take the defaults of the settings.
@@ -94,6 +110,9 @@ pub struct UserDraft {
     pub trial: bool,
     #[serde(default)]
     pub max_connections: Option<u32>,
+    /// All when absent.
+    #[serde(default)]
+    pub formats: Option<Vec<OutputFormat>>,
     #[serde(default)]
     pub categories: Option<Vec<String>>,
     #[serde(default)]
@@ -114,6 +133,7 @@ pub struct UserPatch {
     pub expires_at: Option<Option<i64>>,
     pub trial: Option<bool>,
     pub max_connections: Option<u32>,
+    pub formats: Option<Vec<OutputFormat>>,
     /// `null`: all categories.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub categories: Option<Option<Vec<String>>>,

@@ -4,7 +4,7 @@
 //! Invariant: text that passed is clean and bounded; an error names the field and what was expected.
 
 use yagi_api::{
-    ApiError, ChannelSource, ErrorCode, Locator,
+    ApiError, ChannelSource, ErrorCode, Locator, OutputFormat,
     text::{MAX_TEXT, clean},
 };
 
@@ -33,6 +33,14 @@ pub fn number(value: u32) -> Result<u32, ApiError> {
     } else {
         Err(ApiError::invalid("number", format!("expected a number from 1 to {MAX_NUMBER}")))
     }
+}
+
+/// Formats in their own order, none twice. Players take an empty list for "HLS".
+pub fn formats(asked: &[OutputFormat]) -> Result<Vec<OutputFormat>, ApiError> {
+    if asked.is_empty() {
+        return Err(ApiError::invalid("formats", "expected at least one of ts, m3u8"));
+    }
+    Ok(OutputFormat::ALL.into_iter().filter(|f| asked.contains(f)).collect())
 }
 
 /// An absolute `http(s)` URL.

@@ -119,7 +119,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
         max_connections: rules::max_connections(
             draft.max_connections.unwrap_or(edit.state().settings.user_max_connections),
         )?,
-        formats: vec![OutputFormat::Ts],
+        formats: rules::formats(draft.formats.as_deref().unwrap_or(&[OutputFormat::Ts]))?,
         categories: None,
         note: rules::text(&draft.note),
         created_at: edit.now,
@@ -152,6 +152,9 @@ fn update(edit: &mut Edit<'_>, id: UserId, patch: &UserPatch) -> Result<Arc<View
     }
     if let Some(n) = patch.max_connections {
         user.max_connections = rules::max_connections(n)?;
+    }
+    if let Some(formats) = &patch.formats {
+        user.formats = rules::formats(formats)?;
     }
     user.enabled = patch.enabled.unwrap_or(user.enabled);
     user.trial = patch.trial.unwrap_or(user.trial);

@@ -71,7 +71,7 @@ pub struct UserInfo<'a> {
     active_cons: Digits,
     created_at: Digits,
     max_connections: Digits,
-    allowed_output_formats: [&'static str; 1],
+    allowed_output_formats: Vec<&'static str>,
 }
 
 impl<'a> UserInfo<'a> {
@@ -90,7 +90,7 @@ impl<'a> UserInfo<'a> {
             created_at: Digits(user.created_at),
             max_connections: Digits(user.max_connections.into()),
             // Never empty: some players take m3u8 then.
-            allowed_output_formats: ["ts"],
+            allowed_output_formats: user.formats.iter().map(|f| f.word()).collect(),
         }
     }
 }

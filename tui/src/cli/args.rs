@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use yagi_api::OutputFormat;
 
 /// The terminal client of yagid. Without a verb it opens the terminal interface.
 #[derive(Debug, Parser)]
@@ -268,6 +269,11 @@ pub enum UserVerb {
     },
 }
 
+/// Reads one output format.
+fn format(word: &str) -> Result<OutputFormat, String> {
+    OutputFormat::ALL.into_iter().find(|f| f.word() == word).ok_or_else(|| "expected ts or m3u8".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub struct UserFields {
     /// Simultaneous streams; 0: no limit
@@ -278,6 +284,9 @@ pub struct UserFields {
     pub expires: Option<String>,
     #[arg(long)]
     pub disabled: bool,
+    /// Formats of streams it may ask for, separated by commas: ts, m3u8
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = format)]
+    pub formats: Option<Vec<OutputFormat>>,
     /// Mark it as a trial account
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub trial: Option<bool>,
