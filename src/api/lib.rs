@@ -19,6 +19,7 @@ pub mod locator;
 pub mod page;
 pub mod paths;
 pub mod probe;
+pub mod rules;
 pub mod settings;
 pub mod source;
 pub mod status;

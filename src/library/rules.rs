@@ -1,64 +1,20 @@
-//! What a draft or patch may say.
+//! What a draft or patch may say: the rules that forms share, and those that need a reader of URLs or a stored row.
 //!
 //! Owns the validation of single fields. Must not enter: the state of other rows (uniqueness is the nouns' business), SQL.
 //! Invariant: text that passed is clean and bounded; an error names the field and what was expected.
 
-use yagi_api::{
-    ApiError, ChannelSource, ErrorCode, Locator, OutputFormat,
-    text::{MAX_TEXT, clean},
+pub use yagi_api::rules::{
+    MAX_HEADERS, MAX_NUMBER, MAX_SOURCES, expires_at, formats, header_fault, interval, max_connections, name, number,
+    password, text,
 };
-
-/// Largest number of a channel.
-pub const MAX_NUMBER: u32 = 9_999_999;
-/// Sources of one channel, and headers of one source.
-pub const MAX_SOURCES: usize = 16;
-pub const MAX_HEADERS: usize = 16;
-const MAX_HEADER: usize = 1024;
-const MAX_URL: usize = 4096;
-
-/// A name: cleaned, not empty.
-pub fn name(field: &str, text: &str) -> Result<String, ApiError> {
-    let text = clean(text, MAX_TEXT);
-    if text.is_empty() { Err(ApiError::invalid(field, "must not be empty")) } else { Ok(text.into_owned()) }
-}
-
-/// Text that may be empty.
-pub fn text(value: &str) -> String {
-    clean(value, MAX_TEXT).into_owned()
-}
-
-pub fn number(value: u32) -> Result<u32, ApiError> {
-    if (1..=MAX_NUMBER).contains(&value) {
-        Ok(value)
-    } else {
-        Err(ApiError::invalid("number", format!("expected a number from 1 to {MAX_NUMBER}")))
-    }
-}
-
-/// Formats in their own order, none twice. Players take an empty list for "HLS".
-pub fn formats(asked: &[OutputFormat]) -> Result<Vec<OutputFormat>, ApiError> {
-    if asked.is_empty() {
-        return Err(ApiError::invalid("formats", "expected at least one of ts, m3u8"));
-    }
-    Ok(OutputFormat::ALL.into_iter().filter(|f| asked.contains(f)).collect())
-}
+use yagi_api::{ApiError, ChannelSource, ErrorCode, rules};
 
 /// An absolute `http(s)` URL.
 pub fn http_url(field: &str, text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
+    let text = rules::http_words(field, text)?;
     let fault = |what: &str| ApiError::invalid(field, format!("{what}; expected http://… or https://…"));
-    if text.len() > MAX_URL {
-        return Err(fault("is longer than 4096 bytes"));
-    }
-    if text.chars().any(|c| c.is_whitespace() || yagi_api::text::is_foul(c)) {
-        return Err(fault("contains blanks or control characters"));
-    }
     let url = url::Url::parse(text).map_err(|e| fault(&format!("is not a URL ({e})")))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(text.to_owned()),
-        "http" | "https" => Err(fault("names no host")),
-        _ => Err(fault("is of another scheme")),
-    }
+    if url.has_host() { Ok(text.to_owned()) } else { Err(fault("names no host")) }
 }
 
 /// Empty or an absolute URL.
@@ -68,112 +24,13 @@ pub fn logo(text: &str) -> Result<String, ApiError> {
 
 /// Ordered sources in their canonical spelling; at least one, none twice.
 pub fn sources(list: &[ChannelSource]) -> Result<Vec<ChannelSource>, ApiError> {
-    let fault = |i: usize, what: String| ApiError::invalid(&format!("sources[{i}].url"), what);
-    if list.is_empty() {
-        return Err(ApiError::invalid("sources", "expected at least one source"));
-    }
-    if list.len() > MAX_SOURCES {
-        return Err(ApiError::invalid("sources", format!("expected at most {MAX_SOURCES} sources")));
-    }
-    let mut out: Vec<ChannelSource> = Vec::with_capacity(list.len());
-    for (i, source) in list.iter().enumerate() {
-        let locator = Locator::parse(&source.url).map_err(|e| fault(i, e.to_owned()))?;
-        if let Locator::Http(url) = &locator {
-            http_url(&format!("sources[{i}].url"), url)?;
-        }
-        let headers = headers(i, &source.headers)?;
-        let url = locator.to_string();
-        if out.iter().any(|s| s.url == url && s.headers == headers) {
-            return Err(fault(i, "is listed twice".to_owned()));
-        }
-        out.push(ChannelSource { url, headers });
-    }
-    Ok(out)
-}
-
-fn headers(source: usize, list: &[(String, String)]) -> Result<Vec<(String, String)>, ApiError> {
-    let field = format!("sources[{source}].headers");
-    if list.len() > MAX_HEADERS {
-        return Err(ApiError::invalid(&field, format!("expected at most {MAX_HEADERS} headers")));
-    }
-    for (name, value) in list {
-        if let Some(fault) = header_fault(name, value) {
-            return Err(ApiError::invalid(&field, format!("{}: {fault}", clean(name, 64))));
-        }
-    }
-    Ok(list.to_vec())
-}
-
-/// Why a request header of an upstream cannot be used, if so.
-pub fn header_fault(name: &str, value: &str) -> Option<&'static str> {
-    /// These are the connection's own business.
-    const OURS: &[&str] = &[
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "upgrade",
-        "trailer",
-        "keep-alive",
-        "range",
-    ];
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
-        Some("is not the name of a header")
-    } else if OURS.iter().any(|o| o.eq_ignore_ascii_case(name)) {
-        Some("is set by the daemon itself")
-    } else if value.len() > MAX_HEADER {
-        Some("is longer than 1024 bytes")
-    } else if value.bytes().any(|b| b < 0x20 || b == 0x7f) {
-        Some("contains control characters")
-    } else {
-        None
-    }
+    rules::sources(list, |field, url| http_url(field, url).map(drop))
 }
 
 /// Where a playlist or guide is fetched from: an `http(s)` URL, or an absolute path on this machine.
 pub fn location(text: &str) -> Result<String, ApiError> {
-    let text = text.trim();
-    if !text.starts_with('/') {
-        return http_url("url", text).map_err(|e| ApiError {
-            message: e
-                .message
-                .replace("expected http://… or https://…", "expected http://…, https://… or an absolute path"),
-            ..e
-        });
-    }
-    if text.len() > MAX_URL || text.contains('\0') || text.split('/').any(|part| part == "..") {
-        return Err(ApiError::invalid("url", "expected an absolute path without `..`"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Seconds between refreshes.
-pub fn interval(seconds: u32) -> Result<u32, ApiError> {
-    if seconds == 0 || (60..=31 * 86_400).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err(ApiError::invalid("interval_s", "expected 0 (only by hand) or 60 to 2678400 seconds"))
-    }
-}
-
-/// Players read it as int32.
-pub fn expires_at(at: Option<i64>) -> Result<Option<i64>, ApiError> {
-    match at {
-        Some(at) if !(1..=i64::from(i32::MAX)).contains(&at) => {
-            Err(ApiError::invalid("expires_at", "expected epoch seconds from 1 to 2147483647, or null for never"))
-        }
-        at => Ok(at),
-    }
-}
-
-pub fn max_connections(n: u32) -> Result<u32, ApiError> {
-    if n <= 10_000 { Ok(n) } else { Err(ApiError::invalid("max_connections", "expected 0 (no limit) to 10000")) }
-}
-
-pub fn password(text: &str) -> Result<(), ApiError> {
-    yagi_api::text::credential_fault(text).map_or(Ok(()), |fault| Err(ApiError::invalid("password", fault)))
+    let text = rules::place(text)?;
+    if text.starts_with('/') { Ok(text.to_owned()) } else { http_url("url", text) }
 }
 
 /// A patch made from an older row than the stored one is refused.
