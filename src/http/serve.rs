@@ -100,7 +100,10 @@ pub async fn serve_tcp(listener: TcpListener, limits: Limits, handler: Handler, 
                 let (handler, stop) = (handler.clone(), stop.clone());
                 tokio::spawn(async move {
                     let local = stream.local_addr().ok().or(local);
-                    player(stream, peer, local, limits, handler, stop).await;
+                    if speaks(&stream, limits.header_timeout, stop.clone()).await {
+                        // Boxed, so that a connection that says nothing costs no more than its socket.
+                        Box::pin(player(stream, peer, local, limits, handler, stop)).await;
+                    }
                     drop(place);
                 });
             }
@@ -176,6 +179,15 @@ fn builder(limits: Limits) -> http1::Builder {
     builder
 }
 
+/// Whether a client sends its first byte in time. hyper's buffers are made only then: the silent ones are the most.
+async fn speaks(stream: &TcpStream, limit: Duration, mut stop: watch::Receiver<bool>) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        heard = time::timeout(limit, stream.peek(&mut first)) => matches!(heard, Ok(Ok(1..))),
+        () = stopped(&mut stop) => false,
+    }
+}
+
 async fn player(
     stream: TcpStream,
     peer: SocketAddr,
@@ -226,7 +238,8 @@ async fn part(stream: &TcpStream) {
         return;
     }
     let unread = async {
-        let (mut left, mut bytes) = (LAST_BYTES, [0; 4096]);
+        // On the heap: an array would be part of every connection's task.
+        let (mut left, mut bytes) = (LAST_BYTES, vec![0; 4096]);
         while left > 0 && stream.readable().await.is_ok() {
             match stream.try_read(&mut bytes) {
                 Ok(0) => return,
