@@ -1,23 +1,31 @@
-//! HTTP/1.1 over the admin socket: typed requests, the event stream, and errors that say what to do.
+//! HTTP/1.1 to the admin API: typed requests, the event stream, and errors that say what to do.
 //!
 //! One connection for each request, so that a restart of the daemon needs no special case.
 //! Must not enter: what the answers mean. Invariants: every wait has a bound (except a refresh that was asked to be
 //! waited for, and the event stream, which has heartbeats); every answer has a bound in bytes.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, body::Incoming, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Join, join},
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+    time::timeout,
+};
 use yagi_api::{ApiError, ErrorBody, ErrorCode, Event, Page, paths};
+
+use crate::far::{Far, Process};
 
 /// An answer larger than this is a fault of the daemon. A page of 1000 rows is some hundred KiB.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 /// The longest line of the event stream (a tick of all streams and clients).
 const MAX_LINE: usize = 32 * 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A refresh of a large playlist over a slow line.
 const LONG_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -106,21 +114,60 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The admin API at one socket. Cheap to clone.
+/// Where the admin API is.
+#[derive(Debug)]
+pub enum Target {
+    Socket(PathBuf),
+    /// Over ssh, at the socket of another machine.
+    Ssh(Far),
+    /// The optional TCP listener, as `HOST:PORT`.
+    Tcp {
+        address: String,
+        token: Option<String>,
+    },
+}
+
+/// The admin API at one place. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    target: Arc<Target>,
+}
+
+/// Both directions of a connection, whatever carries it.
+type Pipe = Join<Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>>;
+
+fn pipe(from: impl AsyncRead + Send + Unpin + 'static, to: impl AsyncWrite + Send + Unpin + 'static) -> Pipe {
+    join(Box::new(from), Box::new(to))
 }
 
 impl Client {
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self::at(Target::Socket(socket))
     }
 
     #[must_use]
-    pub fn socket(&self) -> &std::path::Path {
-        &self.socket
+    pub fn at(target: Target) -> Self {
+        Self { target: Arc::new(target) }
+    }
+
+    /// The socket, if it is one of this machine.
+    #[must_use]
+    pub fn socket(&self) -> Option<&std::path::Path> {
+        match &*self.target {
+            Target::Socket(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What people are told that we are connected to.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &*self.target {
+            Target::Socket(path) => path.display().to_string(),
+            Target::Ssh(far) => format!("ssh {}", far.host()),
+            Target::Tcp { address, .. } => format!("http://{address}"),
+        }
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
@@ -133,6 +180,10 @@ impl Client {
 
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
         read(&self.call(Method::PATCH, path, Some(write(body)?)).await?.1)
+    }
+
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
+        read(&self.call(Method::PUT, path, Some(write(body)?)).await?.1)
     }
 
     pub async fn delete(&self, path: &str) -> Result<(), Fault> {
@@ -202,15 +253,66 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<(Response<Incoming>, Connection), Fault> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
+        let (pipe, process) = self.connect().await?;
+        match self.exchange(pipe, method, path, body).await {
+            Ok((response, task)) => Ok((response, Connection { task, process })),
+            // A tunnel that could not be built ends the pipe; its own words tell why.
+            Err(fault @ Fault::Broken(_)) => Err(match process {
+                Some(process) => Fault::Broken(process.last_words().await.unwrap_or_else(|| fault.to_string())),
+                None => fault,
+            }),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn connect(&self) -> Result<(Pipe, Option<Process>), Fault> {
+        match &*self.target {
+            Target::Socket(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|e| unreachable(path, &e))?;
+                let (from, to) = stream.into_split();
+                Ok((pipe(from, to), None))
+            }
+            Target::Tcp { address, .. } => {
+                let stream = timeout(CONNECT, TcpStream::connect(address))
+                    .await
+                    .map_err(|_| Fault::Broken(format!("{address} does not answer")))?
+                    .map_err(|e| Fault::Broken(format!("{address}: {e}")))?;
+                let (from, to) = stream.into_split();
+                Ok((pipe(from, to), None))
+            }
+            Target::Ssh(far) => {
+                let mut process = far.start()?;
+                let (from, to) = process.pipes();
+                Ok((pipe(from, to), Some(process)))
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        pipe: Pipe,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<(Response<Incoming>, Task), Fault> {
         let broken = |e: hyper::Error| Fault::Broken(e.to_string());
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let connection = Connection(tokio::spawn(async move {
+            hyper::client::conn::http1::handshake(TokioIo::new(pipe)).await.map_err(broken)?;
+        let task = Task(tokio::spawn(async move {
             // Its error reaches the reader of the body.
             let _ = connection.await;
         }));
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "yagid");
+        let mut request = Request::builder().method(method).uri(path);
+        request = match &*self.target {
+            Target::Tcp { address, token } => {
+                let request = request.header(header::HOST, address);
+                match token {
+                    Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+                    None => request,
+                }
+            }
+            _ => request.header(header::HOST, "yagid"),
+        };
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -218,33 +320,36 @@ impl Client {
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .map_err(|e| Fault::own(2, format!("not a path of the API: {e}")))?;
         let response = sender.send_request(request).await.map_err(broken)?;
-        Ok((response, connection))
+        Ok((response, task))
     }
+}
 
-    fn unreachable(&self, error: &io::Error) -> Fault {
-        let path = self.socket.clone();
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::NoSocket(path),
-            io::ErrorKind::ConnectionRefused => Fault::Refused(path),
-            io::ErrorKind::PermissionDenied => Fault::Permission(path),
-            _ => Fault::Broken(format!("{}: {error}", path.display())),
-        }
+pub(crate) fn unreachable(path: &std::path::Path, error: &io::Error) -> Fault {
+    let place = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::NoSocket(place),
+        io::ErrorKind::ConnectionRefused => Fault::Refused(place),
+        io::ErrorKind::PermissionDenied => Fault::Permission(place),
+        _ => Fault::Broken(format!("{}: {error}", place.display())),
     }
+}
+
+/// What a connection lives by; ends with its owner.
+#[derive(Debug)]
+struct Connection {
+    #[allow(dead_code, reason = "its Drop ends the connection")]
+    task: Task,
+    #[allow(dead_code, reason = "its Drop ends the tunnel")]
+    process: Option<Process>,
 }
 
 /// The task that drives a connection; ends with its owner.
 #[derive(Debug)]
-struct Connection(JoinHandle<()>);
+struct Task(JoinHandle<()>);
 
-impl Connection {
-    fn abort(&self) {
-        self.0.abort();
-    }
-}
-
-impl Drop for Connection {
+impl Drop for Task {
     fn drop(&mut self) {
-        self.abort();
+        self.0.abort();
     }
 }
 

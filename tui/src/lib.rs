@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cli;
 pub mod client;
+pub mod far;
 pub mod form;
 pub mod keys;
 mod link;
@@ -13,6 +14,7 @@ pub mod list;
 pub mod model;
 pub mod msg;
 pub mod rows;
+pub mod sheet;
 pub mod socket;
 mod term;
 pub mod text;

@@ -7,17 +7,16 @@ use yagi::{
     app,
     cli::{
         self,
-        args::{Cli, Look, ThemeName},
-        output::{Out, complain},
+        args::{Cli, Look, ThemeName, Verb},
+        output::complain,
     },
-    client::{Client, Fault},
-    socket::Surroundings,
+    client::{Client, Fault, Target},
+    far::Far,
     theme::Theme,
 };
 
 fn main() -> ExitCode {
     let args = Cli::parse();
-    let client = Client::new(Surroundings::of_process(args.socket).find());
     // One thread: the client waits for the socket or for keys, nothing else.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -26,15 +25,44 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = match args.verb {
-        Some(verb) => runtime.block_on(cli::run(&client, verb, Out { json: args.json, yes: args.yes })),
-        None if args.json => {
-            complain(&Fault::own(2, "--json needs a verb, such as: yagi status --json"));
-            2
-        }
-        None => open(&runtime, client, &args.look),
-    };
+    let code = start(&runtime, args).unwrap_or_else(|fault| {
+        complain(&fault);
+        fault.exit_code()
+    });
+    // A thread that reads standard input cannot be ended; it must not hold us.
+    runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+fn start(runtime: &tokio::runtime::Runtime, mut args: Cli) -> Result<u8, Fault> {
+    let client = match args.verb.take() {
+        Some(Verb::Ssh { host, args: rest }) => {
+            let far = Far::new(host, args.socket.clone())?;
+            let outer = args;
+            // What follows is a command line of its own; flags before it hold for it too.
+            args = Cli::try_parse_from(std::iter::once("yagi".to_owned()).chain(rest)).unwrap_or_else(|e| e.exit());
+            args.yes |= outer.yes;
+            args.json |= outer.json;
+            args.no_headers |= outer.no_headers;
+            Client::at(Target::Ssh(far))
+        }
+        verb => {
+            args.verb = verb;
+            cli::client(&args)?
+        }
+    };
+    let out = args.out();
+    match args.verb {
+        Some(verb) => Ok(runtime.block_on(cli::run(&client, verb, out))),
+        None if !out.is_table() => Err(Fault::own(2, "--json and --output need a verb, such as: yagi status --json")),
+        None => {
+            if client.socket().is_none() {
+                // Asks for passwords and tells what is wrong while the terminal is still ours.
+                runtime.block_on(client.get::<yagi_api::Hello>(yagi_api::paths::HELLO))?;
+            }
+            Ok(open(runtime, client, &args.look))
+        }
+    }
 }
 
 /// The terminal interface.

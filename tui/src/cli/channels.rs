@@ -1,27 +1,26 @@
-//! Verbs about channels and categories.
+//! Verbs about channels.
 //!
 //! Owns their tables and the finding of a row by id or exact name. Invariant: an edit carries the version that was
 //! read, so that two administrators do not overwrite each other unseen.
 
-use yagi_api::{
-    Category, CategoryDraft, CategoryPatch, Channel, ChannelDraft, ChannelPatch, ChannelSource, Locator, paths,
-};
+use serde_json::json;
+use yagi_api::{Category, Channel, ChannelDraft, ChannelPatch, ChannelSource, Locator, paths};
 
 use super::{
-    args::{CategoryVerb, ChannelFields, ChannelVerb},
-    output::{Out, json, yes_no},
+    args::{ChannelFields, ChannelVerb, Export, Pick, Select},
+    bulk::{self, Chosen},
+    output::{Out, yes_no},
 };
 use crate::{
     client::{Client, Fault, encode},
+    sheet::Sheet,
     text::{masked, printable},
     when,
 };
 
 pub(super) async fn run(client: &Client, out: Out, verb: ChannelVerb) -> Result<(), Fault> {
     match verb {
-        ChannelVerb::List { filter, sort, limit, offset } => {
-            list(client, out, &filter.join(" "), &sort, limit, offset).await
-        }
+        ChannelVerb::List { pick, limit, offset } => list(client, out, &pick, limit, offset).await,
         ChannelVerb::Show { channel } => {
             let row = find(client, &channel).await?;
             out.object(&row, || facts(&row))
@@ -40,26 +39,170 @@ pub(super) async fn run(client: &Client, out: Out, verb: ChannelVerb) -> Result<
             let row: Channel = client.post(paths::CHANNELS, &draft).await?;
             out.object(&row, || facts(&row))
         }
-        ChannelVerb::Edit { channel, name, sources, fields, enabled } => {
-            let row = find(client, &channel).await?;
+        ChannelVerb::Edit { channel: Some(word), filter: _, dry_run, name, sources, fields, enabled } => {
+            let row = find(client, &word).await?;
             let patch = edit(&row, name, &sources, fields, enabled)?;
+            if patch == (ChannelPatch { version: patch.version, ..ChannelPatch::default() }) {
+                return sheet(client, out, vec![row], dry_run).await;
+            }
+            if dry_run {
+                let version = row.version;
+                let mut fields = serde_json::to_value(&patch).unwrap_or_default();
+                // The operation has it beside the fields; absent ones are no part of a patch.
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.retain(|key, value| key != "version" && !value.is_null());
+                }
+                let operation =
+                    json!({"op": "update", "noun": "channels", "id": row.id, "version": version, "row": fields});
+                return bulk::applied(out, &bulk::apply(client, &[operation], true).await?);
+            }
             let row: Channel = client.patch(&path(&row), &patch).await?;
             out.object(&row, || facts(&row))
         }
-        ChannelVerb::Rm { channels } => {
-            let mut rows = Vec::new();
-            for word in &channels {
-                rows.push(find(client, word).await?);
+        ChannelVerb::Edit { channel: None, filter, dry_run, name, sources, fields, enabled } => {
+            let patch = edit(&NOBODY, name, &sources, fields, enabled)?;
+            if patch != (ChannelPatch { version: patch.version, ..ChannelPatch::default() }) {
+                return Err(Fault::Own {
+                    exit: 2,
+                    message: "these flags are for one channel".into(),
+                    hint: Some(
+                        "many: yagi channels on|off|move --filter TERMS, or edit --filter TERMS in $EDITOR".into(),
+                    ),
+                });
             }
+            let query = format!("q={}", encode(filter.as_deref().unwrap_or_default()));
+            let rows = client.some(paths::CHANNELS, &query, 0, MAX_EDIT + 1).await?;
+            if rows.len() > MAX_EDIT as usize {
+                return Err(Fault::own(2, format!("more than {MAX_EDIT} channels: narrow them by --filter")));
+            }
+            sheet(client, out, rows, dry_run).await
+        }
+        ChannelVerb::On { which, dry_run } => set(client, out, &which, json!({"enabled": true}), dry_run).await,
+        ChannelVerb::Off { which, dry_run } => set(client, out, &which, json!({"enabled": false}), dry_run).await,
+        ChannelVerb::Move { which, category: Some(category), number: None, dry_run } => {
+            set(client, out, &which, json!({ "category": category }), dry_run).await
+        }
+        ChannelVerb::Move { category: Some(_), number: Some(_), .. } => {
+            Err(Fault::own(2, "either --category or --number"))
+        }
+        ChannelVerb::Move { which, category: None, number, dry_run } => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::CHANNELS, &chosen, json!({"renumber_from": number.unwrap_or(1)}), dry_run)
+                .await
+        }
+        ChannelVerb::Renumber { which, from, dry_run } => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::CHANNELS, &chosen, json!({ "renumber_from": from }), dry_run).await
+        }
+        ChannelVerb::Rm { which, dry_run } if dry_run || which.filter.is_some() => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::CHANNELS, &chosen, json!({"delete": true}), dry_run).await
+        }
+        ChannelVerb::Rm { which, .. } => {
+            let rows = pick(client, &which.rows).await?;
             let names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
             out.confirm(&format!("delete {}?", names.join(", ")))?;
-            for row in &rows {
-                client.delete(&path(row)).await?;
-                out.say(format!("deleted {}", printable(&row.name, 80)))?;
+            match rows.as_slice() {
+                [row] => client.delete(&path(row)).await?,
+                rows => {
+                    let ids: Vec<u32> = rows.iter().map(|r| r.id.0).collect();
+                    let body = json!({"ids": ids, "delete": true});
+                    client.post::<yagi_api::Applied>(&format!("{}{}", paths::CHANNELS, paths::BULK), &body).await?;
+                }
             }
-            if out.json { json(&serde_json::json!({"deleted": names})) } else { Ok(()) }
+            names.iter().try_for_each(|name| out.say(format!("deleted {}", printable(name, 80))))?;
+            out.done("deleted", &names)
+        }
+        ChannelVerb::Export { filter, form } => export(client, &filter.join(" "), form).await,
+    }
+}
+
+/// Rows that an editor is given at once; the API takes 50,000 operations.
+const MAX_EDIT: u32 = 50_000;
+
+/// Stands for the row when flags are only looked at.
+const NOBODY: Channel = Channel {
+    id: yagi_api::ChannelId(0),
+    version: 0,
+    number: 0,
+    name: String::new(),
+    category: yagi_api::CategoryId(0),
+    logo: String::new(),
+    guide_id: String::new(),
+    sources: Vec::new(),
+    enabled: false,
+    radio: false,
+    catchup: None,
+    added_at: 0,
+    origin: None,
+    retired_at: None,
+};
+
+async fn sheet(client: &Client, out: Out, rows: Vec<Channel>, dry_run: bool) -> Result<(), Fault> {
+    let groups: Vec<Category> = client.all(paths::CATEGORIES, "").await?;
+    super::edit::run(client, out, &Sheet::channels(&rows, &groups), dry_run).await
+}
+
+async fn set(client: &Client, out: Out, which: &Select, set: serde_json::Value, dry_run: bool) -> Result<(), Fault> {
+    let chosen = chosen(client, which).await?;
+    bulk::run(client, out, paths::CHANNELS, &chosen, json!({ "set": set }), dry_run).await
+}
+
+async fn chosen(client: &Client, which: &Select) -> Result<Chosen, Fault> {
+    Ok(match which.filter()? {
+        Some(filter) => Chosen::Filter(filter),
+        None => Chosen::Ids(pick(client, &which.rows).await?.iter().map(|r| r.id.0).collect()),
+    })
+}
+
+async fn pick(client: &Client, words: &[String]) -> Result<Vec<Channel>, Fault> {
+    let mut rows = Vec::new();
+    for word in words {
+        rows.push(find(client, word).await?);
+    }
+    Ok(rows)
+}
+
+async fn export(client: &Client, filter: &str, form: Export) -> Result<(), Fault> {
+    let rows: Vec<Channel> = client.all(paths::CHANNELS, &format!("q={}", encode(filter))).await?;
+    let groups: Vec<Category> = client.all(paths::CATEGORIES, "").await?;
+    let text = match form {
+        Export::Tsv => Sheet::channels(&rows, &groups).text(),
+        Export::M3u => m3u(&rows, &groups),
+    };
+    super::output::whole(&super::output::json_line(&text))
+}
+
+/// A playlist of the sources themselves, for another program or for keeping. Further sources of a channel are further entries
+/// of the same name, as this daemon's own reader takes them for backups.
+fn m3u(rows: &[Channel], groups: &[Category]) -> String {
+    let clean = |text: &str| text.replace('"', "'").replace(|c: char| c.is_control(), " ");
+    let mut out = String::from("#EXTM3U\n");
+    for channel in rows {
+        let group = groups.iter().find(|g| g.id == channel.category).map_or("", |g| g.name.as_str());
+        for source in &channel.sources {
+            let radio = if channel.radio { " radio=\"true\"" } else { "" };
+            let name = clean(&channel.name);
+            out.push_str(&format!(
+                "#EXTINF:-1 tvg-id=\"{}\" tvg-name=\"{name}\" tvg-logo=\"{}\" tvg-chno=\"{}\" group-title=\"{}\"{radio},{name}\n",
+                clean(&channel.guide_id),
+                clean(&channel.logo),
+                channel.number,
+                clean(group),
+            ));
+            for (name, value) in &source.headers {
+                if let Some(option) = [("User-Agent", "http-user-agent"), ("Referer", "http-referrer")]
+                    .iter()
+                    .find(|(header, _)| header.eq_ignore_ascii_case(name))
+                {
+                    out.push_str(&format!("#EXTVLCOPT:{}={}\n", option.1, clean(value)));
+                }
+            }
+            out.push_str(&source.url);
+            out.push('\n');
         }
     }
+    out
 }
 
 fn path(row: &Channel) -> String {
@@ -120,17 +263,10 @@ fn terms(name: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-async fn list(
-    client: &Client,
-    out: Out,
-    filter: &str,
-    sort: &str,
-    limit: Option<u32>,
-    offset: u32,
-) -> Result<(), Fault> {
-    let query = format!("q={}&sort={}", encode(filter), encode(sort));
+async fn list(client: &Client, out: Out, pick: &Pick, limit: Option<u32>, offset: u32) -> Result<(), Fault> {
+    let query = pick.query();
     let rows: Vec<Channel> = client.some(paths::CHANNELS, &query, offset, limit.unwrap_or(u32::MAX)).await?;
-    let groups: Vec<Category> = if out.json { Vec::new() } else { client.all(paths::CATEGORIES, "").await? };
+    let groups: Vec<Category> = if out.is_table() { client.all(paths::CATEGORIES, "").await? } else { Vec::new() };
     let columns = [
         ("ID", true),
         ("NO", true),
@@ -213,39 +349,4 @@ fn read_headers(headers: &[String]) -> Result<Vec<(String, String)>, Fault> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         })
         .collect()
-}
-
-pub(super) async fn categories(client: &Client, out: Out, verb: CategoryVerb) -> Result<(), Fault> {
-    let all = || async { client.all::<Category>(paths::CATEGORIES, "").await };
-    let find = |rows: &[Category], word: &str| {
-        let hit = rows.iter().find(|c| c.name == word).or_else(|| rows.iter().find(|c| c.id.to_string() == word));
-        hit.cloned().ok_or_else(|| Fault::own(3, format!("there is no category {word}")))
-    };
-    let facts =
-        |c: &Category| vec![("id", c.id.to_string()), ("name", c.name.clone()), ("position", c.position.to_string())];
-    match verb {
-        CategoryVerb::List => {
-            let columns = [("ID", true), ("POSITION", true), ("NAME", false), ("CHANNELS", true)];
-            out.rows(&all().await?, &columns, |c: &Category| {
-                vec![c.id.to_string(), c.position.to_string(), c.name.clone(), c.channels.to_string()]
-            })
-        }
-        CategoryVerb::Add { name, position } => {
-            let row: Category = client.post(paths::CATEGORIES, &CategoryDraft { name, position }).await?;
-            out.object(&row, || facts(&row))
-        }
-        CategoryVerb::Edit { category, name, position } => {
-            let row = find(&all().await?, &category)?;
-            let patch = CategoryPatch { version: Some(row.version), name, position };
-            let row: Category = client.patch(&format!("{}/{}", paths::CATEGORIES, row.id), &patch).await?;
-            out.object(&row, || facts(&row))
-        }
-        CategoryVerb::Rm { category } => {
-            let row = find(&all().await?, &category)?;
-            out.confirm(&format!("delete the category {}?", row.name))?;
-            client.delete(&format!("{}/{}", paths::CATEGORIES, row.id)).await?;
-            out.say(format!("deleted {}", printable(&row.name, 80)))?;
-            if out.json { json(&serde_json::json!({"deleted": [row.name]})) } else { Ok(()) }
-        }
-    }
 }

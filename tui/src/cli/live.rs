@@ -1,20 +1,39 @@
-//! Verbs about what happens now: status, streams, clients, guide, logs, events.
+//! Verbs about what runs now: status, streams, clients.
 //!
-//! Owns their tables. Must not enter: changes of rows. Invariant: `--watch` and `-f` end with an error when the
-//! daemon goes, so that a script notices.
+//! Owns their tables. Must not enter: changes of rows. Invariant: `--watch` ends with an error when the daemon goes, so that a
+//! script notices.
 
-use yagi_api::{ClientRow, ClientState, Event, GuideStatus, LogRecord, Programme, Status, StreamRow, paths};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use yagi_api::{Block, ClientRow, ClientState, Event, Status, StreamRow, paths};
 
-use super::output::{Out, json, json_line, line_out};
+use super::{args::Pick, output::Out};
 use crate::{
-    client::{Client, Fault},
+    client::{Client, EventStream, Fault, encode},
     text::printable,
     when,
 };
 
-pub(super) async fn status(client: &Client, out: Out) -> Result<(), Fault> {
-    let status: Status = client.get(paths::STATUS).await?;
-    out.object(&status, || {
+pub(super) async fn status(client: &Client, out: Out, watch: bool) -> Result<(), Fault> {
+    if !watch {
+        return show_status(out, &client.get(paths::STATUS).await?);
+    }
+    let (mut events, out) = (client.events().await?, out.for_watch());
+    loop {
+        show_status(out, &client.get(paths::STATUS).await?)?;
+        out.say("")?;
+        tick(&mut events).await?;
+    }
+}
+
+/// Waits for the next second in which anything moved.
+async fn tick(events: &mut EventStream) -> Result<(), Fault> {
+    while !matches!(events.next().await?, Event::Tick { .. }) {}
+    Ok(())
+}
+
+fn show_status(out: Out, status: &Status) -> Result<(), Fault> {
+    out.object(status, || {
         vec![
             ("version", status.version.clone()),
             ("uptime", when::uptime(status.uptime_s)),
@@ -35,8 +54,29 @@ pub(super) async fn status(client: &Client, out: Out) -> Result<(), Fault> {
     })
 }
 
-pub(super) async fn streams(client: &Client, out: Out) -> Result<(), Fault> {
-    stream_table(out, &client.all(paths::STREAMS, "").await?)
+/// Rows once, or again each second in which anything moved. The daemon filters and sorts each time.
+async fn repeat<T: DeserializeOwned>(
+    client: &Client,
+    out: Out,
+    watch: bool,
+    (path, query): (&str, &str),
+    show: impl Fn(Out, &[T]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if !watch {
+        return show(out, &client.all(path, query).await?);
+    }
+    let (mut events, out) = (client.events().await?, out.for_watch());
+    loop {
+        let rows: Vec<T> = client.all(path, query).await?;
+        out.say(format!("{}  {} rows", when::clock(when::now()), rows.len()))?;
+        show(out, &rows)?;
+        out.say("")?;
+        tick(&mut events).await?;
+    }
+}
+
+pub(super) async fn streams(client: &Client, out: Out, pick: &Pick, watch: bool) -> Result<(), Fault> {
+    repeat(client, out, watch, (paths::STREAMS, &pick.query()), stream_table).await
 }
 
 fn stream_table(out: Out, rows: &[StreamRow]) -> Result<(), Fault> {
@@ -68,26 +108,18 @@ fn stream_table(out: Out, rows: &[StreamRow]) -> Result<(), Fault> {
     })
 }
 
-pub(super) async fn watch(client: &Client, out: Out) -> Result<(), Fault> {
-    let mut events = client.events().await?;
-    let show = |rows: &[StreamRow]| -> Result<(), Fault> {
-        if !out.json {
-            line_out(&format!("{}  {} streams", when::clock(when::now()), rows.len()))?;
-        }
-        stream_table(out, rows)?;
-        out.say("")
-    };
-    show(&client.all(paths::STREAMS, "").await?)?;
-    loop {
-        if let Event::Tick { streams, .. } = events.next().await? {
-            show(&streams)?;
-        }
-    }
+pub(super) async fn clients(
+    client: &Client,
+    out: Out,
+    pick: &Pick,
+    stream: Option<u64>,
+    watch: bool,
+) -> Result<(), Fault> {
+    let stream = stream.map_or_else(String::new, |id| format!("&stream={id}"));
+    repeat(client, out, watch, (paths::CLIENTS, &format!("{}{stream}", pick.query())), client_table).await
 }
 
-pub(super) async fn clients(client: &Client, out: Out, stream: Option<u64>) -> Result<(), Fault> {
-    let query = stream.map_or_else(String::new, |id| format!("stream={id}"));
-    let rows: Vec<ClientRow> = client.all(paths::CLIENTS, &query).await?;
+fn client_table(out: Out, rows: &[ClientRow]) -> Result<(), Fault> {
     let columns = [
         ("ID", true),
         ("USER", false),
@@ -100,7 +132,7 @@ pub(super) async fn clients(client: &Client, out: Out, stream: Option<u64>) -> R
         ("SINCE", true),
         ("AGENT", false),
     ];
-    out.rows(&rows, &columns, |c: &ClientRow| {
+    out.rows(rows, &columns, |c: &ClientRow| {
         vec![
             c.id.to_string(),
             c.name.clone(),
@@ -124,7 +156,14 @@ fn client_word(state: ClientState) -> &'static str {
     }
 }
 
-pub(super) async fn kick(client: &Client, out: Out, who: &[String]) -> Result<(), Fault> {
+pub(super) async fn kick(
+    client: &Client,
+    out: Out,
+    who: &[String],
+    filter: Option<&str>,
+    block: Option<&str>,
+) -> Result<(), Fault> {
+    let block = block.map(super::sources::seconds).transpose()?;
     let mut ids = Vec::new();
     let mut by_name = 0;
     let mut rows: Option<Vec<ClientRow>> = None;
@@ -144,20 +183,51 @@ pub(super) async fn kick(client: &Client, out: Out, who: &[String]) -> Result<()
         by_name += hit.len();
         ids.extend(hit);
     }
-    // An id says exactly what is hit; a name may hit many.
-    if by_name > 1 {
-        out.confirm(&format!("cut {} clients?", ids.len()))?;
+    if let Some(filter) = filter {
+        let rows: Vec<ClientRow> = client.all(paths::CLIENTS, &format!("q={}", encode(filter))).await?;
+        if rows.is_empty() {
+            return Err(Fault::own(3, "no client matches"));
+        }
+        by_name += rows.len();
+        ids.extend(rows.iter().map(|c| c.id.0));
     }
-    for id in ids {
-        client.delete(&format!("{}/{id}", paths::CLIENTS)).await?;
-        out.say(format!("cut client {id}"))?;
+    // An id says exactly what is hit; a name may hit many. An address may be shared by people who did nothing.
+    if by_name > 1 || block.is_some() {
+        let and =
+            block.map_or_else(String::new, |s| format!(" and block their addresses for {}", when::span(s.into())));
+        out.confirm(&format!("cut {} clients{and}?", ids.len()))?;
     }
-    if out.json { json(&serde_json::json!({"kicked": who})) } else { Ok(()) }
+    let mut gone = 0;
+    for id in &ids {
+        let path = format!("{}/{id}", paths::CLIENTS);
+        let done = match block {
+            Some(seconds) => {
+                client.post::<Block>(&format!("{path}/block"), &json!({ "seconds": seconds })).await.map(drop)
+            }
+            None => client.delete(&path).await,
+        };
+        match done {
+            // Of many some leave by themselves meanwhile, or with an address that was just blocked.
+            Err(fault) if ids.len() > 1 && fault.exit_code() == 3 => gone += 1,
+            done => {
+                done?;
+                out.say(format!("cut client {id}"))?;
+            }
+        }
+    }
+    if gone == ids.len() {
+        return Err(Fault::own(3, "they have left already"));
+    }
+    if who.is_empty() { out.done("kicked", &ids) } else { out.done("kicked", who) }
 }
 
-pub(super) async fn stop(client: &Client, out: Out, which: &[String]) -> Result<(), Fault> {
-    let rows: Vec<StreamRow> = client.all(paths::STREAMS, "").await?;
-    let mut hit = Vec::new();
+pub(super) async fn stop(client: &Client, out: Out, which: &[String], filter: Option<&str>) -> Result<(), Fault> {
+    let query = filter.map_or_else(String::new, |q| format!("q={}", encode(q)));
+    let rows: Vec<StreamRow> = client.all(paths::STREAMS, &query).await?;
+    let mut hit: Vec<&StreamRow> = if filter.is_some() { rows.iter().collect() } else { Vec::new() };
+    if filter.is_some() && hit.is_empty() {
+        return Err(Fault::own(3, "no stream matches"));
+    }
     for word in which {
         let before = hit.len();
         hit.extend(rows.iter().filter(|s| s.id.to_string() == *word || s.name == *word));
@@ -173,87 +243,5 @@ pub(super) async fn stop(client: &Client, out: Out, which: &[String]) -> Result<
         client.delete(&format!("{}/{}", paths::STREAMS, stream.id)).await?;
         out.say(format!("stopped {}", printable(&stream.name, 80)))?;
     }
-    if out.json { json(&serde_json::json!({"stopped": hit.iter().map(|s| s.id).collect::<Vec<_>>()})) } else { Ok(()) }
-}
-
-pub(super) async fn guide(client: &Client, out: Out, channel: Option<&str>) -> Result<(), Fault> {
-    if let Some(word) = channel {
-        let channel = super::channels::find(client, word).await?;
-        let rows: Vec<Programme> = client.get(&format!("{}/{}", paths::GUIDE, channel.id)).await?;
-        return out.rows(&rows, &[("START", false), ("STOP", false), ("TITLE", false)], |p: &Programme| {
-            vec![when::minute(p.start), when::minute(p.stop), p.title.clone()]
-        });
-    }
-    let guide: GuideStatus = client.get(paths::GUIDE).await?;
-    out.object(&guide, || {
-        let time = |at: Option<i64>| at.map_or_else(|| "-".into(), when::minute);
-        vec![
-            ("channels in the guides", guide.channels.to_string()),
-            ("programmes", guide.programmes.to_string()),
-            ("our channels with programmes", guide.matched.to_string()),
-            ("our channels without", guide.unmatched.to_string()),
-            ("from", time(guide.from)),
-            ("until", time(guide.until)),
-            ("built", time(guide.built_at)),
-        ]
-    })
-}
-
-pub(super) async fn logs(client: &Client, out: Out, follow: bool, n: u32, level: Option<&str>) -> Result<(), Fault> {
-    // Subscribed before the tail is read: a line may come twice (told apart by its number), none is lost.
-    let mut events = if follow { Some(client.events().await?) } else { None };
-    let level = level.unwrap_or("trace");
-    let rows: Vec<LogRecord> = client.get(&format!("{}?n={n}&level={level}", paths::LOGS)).await?;
-    if out.json && !follow {
-        return json(&rows);
-    }
-    let print = |record: &LogRecord| if out.json { json(record) } else { line_out(&log_line(record)) };
-    let mut last = 0;
-    for record in &rows {
-        print(record)?;
-        last = last.max(record.seq);
-    }
-    while let Some(events) = &mut events {
-        if let Event::Log { record } = events.next().await?
-            && record.seq > last
-            && severity(&record.level) <= severity(level)
-        {
-            print(&record)?;
-        }
-    }
-    Ok(())
-}
-
-/// 1 is the worst.
-#[must_use]
-pub fn severity(level: &str) -> u8 {
-    match level.to_ascii_lowercase().as_str() {
-        "error" => 1,
-        "warn" => 2,
-        "info" => 3,
-        "debug" => 4,
-        _ => 5,
-    }
-}
-
-fn log_line(record: &LogRecord) -> String {
-    let mut line = format!(
-        "{} {:5} {}: {}",
-        when::clock(record.at_ms.div_euclid(1000)),
-        record.level,
-        record.target,
-        record.message
-    );
-    for (key, value) in &record.fields {
-        line.push_str(&format!(" {key}={value}"));
-    }
-    printable(&line, 4000).into_owned()
-}
-
-pub(super) async fn events(client: &Client) -> Result<(), Fault> {
-    let mut events = client.events().await?;
-    loop {
-        let line = events.line().await?;
-        line_out(&json_line(&String::from_utf8_lossy(&line)))?;
-    }
+    out.done("stopped", &hit.iter().map(|s| s.id).collect::<Vec<_>>())
 }

@@ -1,29 +1,47 @@
 //! The command line: one function for each verb, the exit code, nothing else.
 //!
-//! Must not enter: drawing. Invariants: every verb knows `--json`; errors go to standard error as `error:` with a
+//! Must not enter: drawing. Invariants: every verb knows `--output`; errors go to standard error as `error:` with a
 //! `hint:`; the exit codes are the documented ones.
 
 pub mod args;
+mod bulk;
+mod categories;
 mod channels;
+mod clipboard;
+mod csv;
+mod edit;
+mod guide;
 mod live;
+mod logs;
+mod nouns;
 pub mod output;
+mod pages;
 mod settings;
 mod sources;
+mod system;
+mod url;
 mod users;
 
+pub use bulk::noun_word;
 pub use channels::{source_word, state_word as channel_word};
-pub use live::severity;
+pub use logs::severity;
 pub use settings::plain;
 pub use sources::{report, state_word as refresh_word};
+pub use system::{client, standard_input};
+pub use users::split_categories;
 
-use std::io::Read;
-
-use clap::CommandFactory;
-use hyper::Method;
-
-use crate::{client::Client, client::Fault};
+use crate::client::{Client, Fault};
 use args::{Cli, Verb};
-use output::Out;
+use output::{Format, Out};
+
+impl Cli {
+    /// How to print.
+    #[must_use]
+    pub fn out(&self) -> Out {
+        let format = if self.json { Format::Json } else { self.output };
+        Out { format, no_headers: self.no_headers, yes: self.yes }
+    }
+}
 
 /// Runs one verb and answers the exit code.
 pub async fn run(client: &Client, verb: Verb, out: Out) -> u8 {
@@ -38,58 +56,35 @@ pub async fn run(client: &Client, verb: Verb, out: Out) -> u8 {
 
 async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
     match verb {
-        Verb::Status => live::status(client, out).await,
-        Verb::Streams { watch: false } => live::streams(client, out).await,
-        Verb::Streams { watch: true } => live::watch(client, out).await,
-        Verb::Clients { stream } => live::clients(client, out, stream).await,
-        Verb::Kick { who } => live::kick(client, out, &who).await,
-        Verb::Stop { which } => live::stop(client, out, &which).await,
+        Verb::Status { watch } => live::status(client, out, watch).await,
+        Verb::Streams { pick, watch } => live::streams(client, out, &pick, watch).await,
+        Verb::Clients { pick, stream, watch } => live::clients(client, out, &pick, stream, watch).await,
+        Verb::Kick { who, filter, block } => live::kick(client, out, &who, filter.as_deref(), block.as_deref()).await,
+        Verb::Stop { which, filter } => live::stop(client, out, &which, filter.as_deref()).await,
         Verb::Channels(verb) => channels::run(client, out, verb).await,
-        Verb::Categories(verb) => channels::categories(client, out, verb).await,
+        Verb::Categories(verb) => categories::run(client, out, verb).await,
         Verb::Users(verb) => users::run(client, out, verb).await,
-        Verb::Url(ask) => users::url(client, out, &ask).await,
+        Verb::Url(ask) => url::run(client, out, &ask).await,
         Verb::Sources(verb) => sources::run(client, out, verb).await,
-        Verb::Guide { channel } => live::guide(client, out, channel.as_deref()).await,
+        Verb::Epg(verb) => guide::run(client, out, verb).await,
+        Verb::Guide { channel: Some(channel) } => guide::programmes(client, out, &channel).await,
+        Verb::Guide { channel: None } => guide::status(client, out).await,
         Verb::Settings(verb) => settings::run(client, out, verb).await,
-        Verb::Logs { follow, n, level } => live::logs(client, out, follow, n, level.as_deref()).await,
-        Verb::Events => live::events(client).await,
-        Verb::Api { method, path, data } => api(client, &method, &path, data).await,
-        Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "yagi", &mut std::io::stdout());
-            Ok(())
+        Verb::Logs { follow, n, level, since, filter } => {
+            let (level, since, filter) = (level.as_deref(), since.as_deref(), filter.as_deref());
+            logs::logs(client, out, logs::Lines { follow, n, level, since, filter }).await
         }
+        Verb::Events { topics } => logs::events(client, &topics).await,
+        Verb::Changes { filter, n } => bulk::changes(client, out, &filter.join(" "), n).await,
+        Verb::Undo { id, dry_run } => bulk::undo(client, out, id, dry_run).await,
+        Verb::Redo { id } => bulk::redo(client, out, id).await,
+        Verb::Reload => system::reload(client, out).await,
+        Verb::Backup { path } => system::backup(client, out, path).await,
+        Verb::Api { method, path, data } => system::api(client, &method, &path, data).await,
+        // `main` takes it apart: what follows is a command line of its own.
+        Verb::Ssh { .. } => Err(Fault::own(2, "ssh within ssh: name the last machine")),
+        Verb::ProxyStdio => system::proxy(client).await,
+        Verb::Completions { shell } => pages::completions(shell),
+        Verb::Man { dir } => pages::man(out, &dir),
     }
-}
-
-async fn api(client: &Client, method: &str, path: &str, data: Option<String>) -> Result<(), Fault> {
-    let method = method
-        .to_ascii_uppercase()
-        .parse::<Method>()
-        .map_err(|_| Fault::own(2, format!("`{method}` is no method: expected GET, POST, PATCH or DELETE")))?;
-    if !path.starts_with('/') {
-        return Err(Fault::own(2, format!("`{path}` is no path: expected one like /api/status")));
-    }
-    let data = match data.as_deref() {
-        Some("-") => Some(standard_input(16 * 1024 * 1024)?),
-        other => other.map(str::to_owned),
-    };
-    if path.split('?').next() == Some(yagi_api::paths::EVENTS) && method == Method::GET {
-        return live::events(client).await;
-    }
-    match client.call(method, path, data.map(String::into_bytes)).await {
-        Ok((_, body)) if body.is_empty() => Ok(()),
-        Ok((_, body)) => output::line_out(&output::json_line(String::from_utf8_lossy(&body).trim_end())),
-        Err(fault) => Err(fault),
-    }
-}
-
-/// Standard input as text, bounded.
-fn standard_input(max: u64) -> Result<String, Fault> {
-    let mut text = String::new();
-    let read = std::io::stdin().lock().take(max + 1).read_to_string(&mut text);
-    read.map_err(|e| Fault::own(1, format!("standard input: {e}")))?;
-    if text.len() as u64 > max {
-        return Err(Fault::own(2, format!("standard input has more than {max} bytes")));
-    }
-    Ok(text)
 }

@@ -5,8 +5,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
+use super::csv;
 use crate::{
     client::Fault,
     text::{printable, width},
@@ -15,10 +17,27 @@ use crate::{
 /// The widest a column grows.
 const MAX_CELL: usize = 60;
 
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    #[default]
+    Table,
+    /// The rows of the API as one JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Every field of the rows, with a heading
+    Csv,
+    /// Only ids, one a line, for other verbs
+    Ids,
+}
+
 /// How to print.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Out {
-    pub json: bool,
+    pub format: Format,
+    pub no_headers: bool,
     pub yes: bool,
 }
 
@@ -26,13 +45,33 @@ pub struct Out {
 pub type Column = (&'static str, bool);
 
 impl Out {
+    /// For people: names are looked up and sentences said.
+    #[must_use]
+    pub fn is_table(self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// For rows that are printed again and again: people see tables, programs one object a line.
+    #[must_use]
+    pub fn for_watch(self) -> Self {
+        let format = match self.format {
+            Format::Table if !io::stdout().is_terminal() => Format::Jsonl,
+            other => other,
+        };
+        Self { format, ..self }
+    }
+
     /// One object.
     pub fn object(
         self,
         value: &impl Serialize,
         human: impl FnOnce() -> Vec<(&'static str, String)>,
     ) -> Result<(), Fault> {
-        if self.json { json(value) } else { pairs(&human()) }
+        match self.format {
+            Format::Table => pairs(&human()),
+            Format::Json | Format::Jsonl => json(value),
+            Format::Csv | Format::Ids => self.lines(std::slice::from_ref(value)),
+        }
     }
 
     /// Rows of one kind.
@@ -42,16 +81,51 @@ impl Out {
         columns: &[Column],
         cells: impl Fn(&T) -> Vec<String>,
     ) -> Result<(), Fault> {
-        if self.json {
-            json(&rows)
-        } else {
-            table(columns, &rows.iter().map(cells).collect::<Vec<_>>(), &mut io::stdout().lock()).map_err(failed)
+        match self.format {
+            Format::Table => {
+                let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+                table(columns, &cells, !self.no_headers, &mut io::stdout().lock()).map_err(failed)
+            }
+            Format::Json => json(&rows),
+            Format::Jsonl | Format::Csv | Format::Ids => self.lines(rows),
         }
     }
 
-    /// One line for a person; nothing with `--json`.
+    fn lines<T: Serialize>(self, rows: &[T]) -> Result<(), Fault> {
+        let mut text = String::new();
+        match self.format {
+            Format::Csv => text = csv::write(rows, !self.no_headers).map_err(|e| Fault::own(1, e.to_string()))?,
+            Format::Ids => {
+                for row in rows {
+                    text += &csv::id(row).map_err(|e| Fault::own(1, e.to_string()))?;
+                    text.push('\n');
+                }
+            }
+            _ => {
+                for row in rows {
+                    text += &serde_json::to_string(row).map_err(|e| Fault::own(1, e.to_string()))?;
+                    text.push('\n');
+                }
+            }
+        }
+        whole(&json_line(&text))
+    }
+
+    /// One line for a person; nothing for programs.
     pub fn say(self, line: impl AsRef<str>) -> Result<(), Fault> {
-        if self.json { Ok(()) } else { line_out(line.as_ref()) }
+        if self.is_table() { line_out(line.as_ref()) } else { Ok(()) }
+    }
+
+    /// What a verb did to which rows, for programs; people were told by [`Out::say`].
+    pub fn done(self, what: &str, which: &[impl Serialize]) -> Result<(), Fault> {
+        match self.format {
+            Format::Table => Ok(()),
+            Format::Json | Format::Jsonl => json(&serde_json::json!({ what: which })),
+            Format::Csv | Format::Ids => which.iter().try_for_each(|w| {
+                let value = serde_json::to_value(w).map_err(|e| Fault::own(1, e.to_string()))?;
+                line_out(&json_line(&super::settings::plain(&value)))
+            }),
+        }
     }
 
     /// Asks on a terminal, needs `--yes` elsewhere.
@@ -105,6 +179,12 @@ fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     out.into()
 }
 
+/// Lines that are ready, on standard output.
+pub fn whole(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)
+}
+
 /// One line on standard output, flushed, so that a pipe sees it at once.
 pub fn line_out(line: &str) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
@@ -127,13 +207,19 @@ fn pairs(rows: &[(&'static str, String)]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn table(columns: &[Column], rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
+fn table(columns: &[Column], rows: &[Vec<String>], heading: bool, out: &mut impl Write) -> io::Result<()> {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell, MAX_CELL).into_owned()).collect()).collect();
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
-        .map(|(i, (head, _))| rows.iter().filter_map(|r| r.get(i)).map(|c| width(c)).max().unwrap_or(0).max(head.len()))
+        .map(|(i, (head, _))| {
+            rows.iter().filter_map(|r| r.get(i)).map(|c| width(c)).max().unwrap_or(0).max(if heading {
+                head.len()
+            } else {
+                0
+            })
+        })
         .collect();
     let mut put = |cells: &mut dyn Iterator<Item = &str>| -> io::Result<()> {
         let mut line = String::new();
@@ -152,7 +238,9 @@ fn table(columns: &[Column], rows: &[Vec<String>], out: &mut impl Write) -> io::
         }
         writeln!(out, "{}", line.trim_end())
     };
-    put(&mut columns.iter().map(|(head, _)| *head))?;
+    if heading {
+        put(&mut columns.iter().map(|(head, _)| *head))?;
+    }
     for row in &rows {
         put(&mut row.iter().map(String::as_str))?;
     }
@@ -194,7 +282,7 @@ mod tests {
     fn a_table_is_aligned_and_clean() {
         let mut out = Vec::new();
         let rows = vec![vec!["日本\u{1b}[2J".to_owned(), "1".into()], vec!["abc".into(), "12345".into()]];
-        table(&[("NAME", false), ("N", true)], &rows, &mut out).unwrap();
+        table(&[("NAME", false), ("N", true)], &rows, true, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "NAME          N\n日本·[2J      1\nabc       12345\n");
     }
 }

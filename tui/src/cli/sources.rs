@@ -4,11 +4,13 @@
 //! Invariant: a refresh that was waited for and failed is a failure of the verb.
 
 use hyper::Method;
-use yagi_api::{RefreshReport, RefreshState, Source, SourceDraft, SourceKind, SourcePatch, paths};
+use yagi_api::{
+    Probe, ProbeRequest, RefreshReport, RefreshState, Source, SourceDiff, SourceDraft, SourceKind, SourcePatch, paths,
+};
 
 use super::{
     args::{Kind, SourceVerb},
-    output::{Out, json, yes_no},
+    output::{Out, yes_no},
 };
 use crate::{
     client::{Client, Fault},
@@ -23,7 +25,8 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             let row = find(client, &source).await?;
             out.object(&row, || facts(&row))
         }
-        SourceVerb::Add { url, kind, name, interval, wait } => {
+        SourceVerb::Add { url, dry_run: true, .. } | SourceVerb::Probe { url } => probe(client, out, &url).await,
+        SourceVerb::Add { url, kind, name, interval, wait, dry_run: false } => {
             let draft = SourceDraft {
                 url: location(&url)?,
                 kind: kind.map(|k| match k {
@@ -51,23 +54,25 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             let row: Source = client.patch(&path(&row), &patch).await?;
             out.object(&row, || facts(&row))
         }
-        SourceVerb::Refresh { sources, wait } => {
+        SourceVerb::Refresh { sources, wait: _, dry_run: true } => {
             let rows = if sources.is_empty() { all(client).await? } else { pick(client, &sources).await? };
-            let mut done: Vec<Source> = Vec::new();
             for row in &rows {
-                let wait = if wait { "?wait=true" } else { "" };
-                let (_, body) =
-                    client.call(Method::POST, &format!("{}/refresh{wait}", path(row)), Some(b"{}".to_vec())).await?;
-                // The answer of a queued refresh need not carry the row.
-                let row = serde_json::from_slice::<Source>(&body).unwrap_or_else(|_| row.clone());
-                out.say(format!("{}: {}", printable(&row.name, 60), outcome(&row, !wait.is_empty())))?;
-                done.push(row);
+                out.say(printable(&row.name, 60))?;
+                probe(client, out, &row.url).await?;
             }
-            if out.json {
-                // One source was named: its row, as the API answers it.
-                if sources.len() == 1 { json(&done[0])? } else { json(&done)? }
+            Ok(())
+        }
+        SourceVerb::Refresh { sources, wait, dry_run: false } => {
+            let rows = if sources.is_empty() { all(client).await? } else { pick(client, &sources).await? };
+            refresh(client, out, &rows, wait, sources.len() == 1).await
+        }
+        SourceVerb::Diff { source } => {
+            let row = find(client, &source).await?;
+            let diff: SourceDiff = client.get(&format!("{}/diff", path(&row))).await?;
+            if !out.is_table() {
+                return out.object(&diff, Vec::new);
             }
-            if wait { done.iter().try_for_each(failure) } else { Ok(()) }
+            show(out, &diff)
         }
         SourceVerb::Rm { sources } => {
             let rows = pick(client, &sources).await?;
@@ -77,9 +82,87 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 client.delete(&path(row)).await?;
                 out.say(format!("deleted {}", printable(&row.name, 60)))?;
             }
-            if out.json { json(&serde_json::json!({"deleted": names})) } else { Ok(()) }
+            out.done("deleted", &names)
         }
     }
+}
+
+/// Every guide, waited for.
+pub(super) async fn refresh_guides(client: &Client, out: Out) -> Result<(), Fault> {
+    let rows: Vec<Source> =
+        all(client).await?.into_iter().filter(|s| s.kind == SourceKind::Guide && s.enabled).collect();
+    refresh(client, out, &rows, true, false).await
+}
+
+async fn refresh(client: &Client, out: Out, rows: &[Source], wait: bool, single: bool) -> Result<(), Fault> {
+    let mut done: Vec<Source> = Vec::new();
+    for row in rows {
+        let query = if wait { "?wait=true" } else { "" };
+        let (_, body) =
+            client.call(Method::POST, &format!("{}/refresh{query}", path(row)), Some(b"{}".to_vec())).await?;
+        // The answer of a queued refresh need not carry the row.
+        let row = serde_json::from_slice::<Source>(&body).unwrap_or_else(|_| row.clone());
+        out.say(format!("{}: {}", printable(&row.name, 60), outcome(&row, wait)))?;
+        done.push(row);
+    }
+    match done.as_slice() {
+        _ if out.is_table() => {}
+        // One source was named: its row, as the API answers it.
+        [row] if single => out.object(row, Vec::new)?,
+        rows => out.rows(rows, &[], |_| Vec::new())?,
+    }
+    if wait { done.iter().try_for_each(failure) } else { Ok(()) }
+}
+
+async fn probe(client: &Client, out: Out, url: &str) -> Result<(), Fault> {
+    let found: Probe = client.post(paths::PROBE, &ProbeRequest { url: location(url)? }).await?;
+    out.object(&found, || {
+        let mut facts = vec![
+            ("kind", found.kind.map_or("unknown", SourceKind::word).to_owned()),
+            ("name", found.name.clone()),
+            ("size", when::bytes(found.bytes)),
+        ];
+        match found.kind {
+            Some(SourceKind::Guide) => {
+                facts.push(("channels", found.guide_channels.to_string()));
+                facts.push(("programmes", found.programmes.to_string()));
+            }
+            _ => {
+                facts.push(("channels", format!("{} in {} groups", found.entries, found.group_total)));
+                facts.extend(found.groups.iter().take(10).map(|g| ("  group", format!("{} ({})", g.name, g.channels))));
+                facts.extend(found.guide_urls.iter().map(|url| ("guide", masked(url))));
+            }
+        }
+        facts.extend(found.sample.iter().map(|name| ("  such as", name.clone())));
+        if found.skipped > 0 {
+            facts.push(("passed over", found.skipped.to_string()));
+        }
+        facts.extend(found.notes.iter().map(|note| ("note", note.clone())));
+        facts.extend(found.exists.map(|id| ("there already", format!("source {id}"))));
+        facts
+    })?;
+    if found.ok { Ok(()) } else { Err(Fault::own(1, found.error.unwrap_or_else(|| "it cannot be read".into()))) }
+}
+
+/// `+` came, `~` changed, `-` went.
+fn show(out: Out, diff: &SourceDiff) -> Result<(), Fault> {
+    let Some(at) = diff.at else { return out.say("no refresh has changed anything yet") };
+    out.say(format!(
+        "{}: {} added, {} changed, {} retired",
+        when::minute(at),
+        diff.added_total,
+        diff.changed_total,
+        diff.retired_total
+    ))?;
+    for (sign, rows) in [('+', &diff.added), ('~', &diff.changed), ('-', &diff.retired)] {
+        for row in rows {
+            let fields = if row.fields.is_empty() { String::new() } else { format!(": {}", row.fields.join(", ")) };
+            out.say(format!("{sign} {}{}", printable(&row.name, 80), printable(&fields, 80)))?;
+        }
+    }
+    let shown = diff.added.len() + diff.changed.len() + diff.retired.len();
+    let left = ((diff.added_total + diff.changed_total + diff.retired_total) as usize).saturating_sub(shown);
+    if left > 0 { out.say(format!("… and {left} more")) } else { Ok(()) }
 }
 
 fn path(row: &Source) -> String {

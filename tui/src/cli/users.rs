@@ -3,31 +3,35 @@
 //! Owns their tables and the reading of `--expires` and `--categories`. Invariant: a password is printed only where
 //! it was asked for (`add`, `passwd`, `url`), and read only from standard input.
 
-use yagi_api::{NewUser, User, UserDraft, UserPatch, UserUrls, paths, text::user_name_fault};
+use serde_json::json;
+use yagi_api::{NewUser, User, UserDraft, UserPatch, paths, text::user_name_fault};
 
 use super::{
-    args::{UrlArgs, UserFields, UserVerb},
-    output::{Out, json, line_out, yes_no},
+    args::{Pick, Select, UserFields, UserVerb},
+    bulk::{self, Chosen},
+    output::{Out, yes_no},
 };
 use crate::{
     client::{Client, Fault, encode},
+    sheet::Sheet,
+    text::printable,
     when,
 };
 
 pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(), Fault> {
     match verb {
-        UserVerb::List { filter } => list(client, out, &filter.join(" ")).await,
+        UserVerb::List { pick } => list(client, out, &pick).await,
         UserVerb::Show { name } => {
             let user: User = client.get(&path(&name)).await?;
             out.object(&user, || facts(&user))
         }
-        UserVerb::Add { name, fields } => {
+        UserVerb::Add { name, password_stdin, fields } => {
             if let Some(fault) = user_name_fault(&name) {
                 return Err(Fault::own(4, format!("name: {fault}")));
             }
             let draft = UserDraft {
                 name,
-                password: None,
+                password: if password_stdin { Some(read_password()?) } else { None },
                 enabled: fields.disabled.then_some(false),
                 expires_at: expires(&fields)?.flatten(),
                 trial: fields.trial.unwrap_or(false),
@@ -38,7 +42,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(),
             };
             credentials(out, &client.post::<NewUser>(paths::USERS, &draft).await?)
         }
-        UserVerb::Edit { name, rename, fields, enabled } => {
+        UserVerb::Edit { name, filter, dry_run, rename, fields, enabled } => {
             if let Some(fault) = rename.as_deref().and_then(user_name_fault) {
                 return Err(Fault::own(4, format!("name: {fault}")));
             }
@@ -54,43 +58,110 @@ pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(),
                 categories: categories(&fields),
                 note: fields.note,
             };
-            if patch == UserPatch::default() {
-                return Err(Fault::own(2, "nothing to change was given"));
+            let flags = patch != UserPatch::default();
+            match name {
+                Some(name) if flags && dry_run => {
+                    let user: User = client.get(&path(&name)).await?;
+                    let mut fields = serde_json::to_value(&patch).unwrap_or_default();
+                    if let Some(fields) = fields.as_object_mut() {
+                        // A null that clears is one of these two.
+                        fields.retain(|key, value| {
+                            matches!(key.as_str(), "expires_at" | "categories") || !value.is_null()
+                        });
+                    }
+                    let operation = json!({"op": "update", "noun": "users", "id": user.id, "row": fields});
+                    bulk::applied(out, &bulk::apply(client, &[operation], true).await?)
+                }
+                Some(name) if flags => {
+                    let user: User = client.patch(&path(&name), &patch).await?;
+                    out.object(&user, || facts(&user))
+                }
+                None if flags => Err(Fault::own(2, "these flags are for one user: name it")),
+                Some(name) => {
+                    let user: User = client.get(&path(&name)).await?;
+                    super::edit::run(client, out, &Sheet::users(&[user]), dry_run).await
+                }
+                None => {
+                    let query = format!("q={}", encode(filter.as_deref().unwrap_or_default()));
+                    let rows: Vec<User> = client.all(paths::USERS, &query).await?;
+                    super::edit::run(client, out, &Sheet::users(&rows), dry_run).await
+                }
             }
-            let user: User = client.patch(&path(&name), &patch).await?;
-            out.object(&user, || facts(&user))
         }
         UserVerb::Passwd { name, password_stdin: false } => credentials(
             out,
             &client.post::<NewUser>(&format!("{}/password", path(&name)), &serde_json::json!({})).await?,
         ),
         UserVerb::Passwd { name, password_stdin: true } => {
-            let password = super::standard_input(4096)?.trim_end_matches(['\r', '\n']).to_owned();
-            if let Some(fault) = yagi_api::text::credential_fault(&password) {
-                return Err(Fault::own(4, format!("password: {fault}")));
-            }
-            let patch = UserPatch { password: Some(password), ..UserPatch::default() };
+            let patch = UserPatch { password: Some(read_password()?), ..UserPatch::default() };
             let user: User = client.patch(&path(&name), &patch).await?;
             out.object(&user, || facts(&user))
         }
-        UserVerb::Rm { names } => {
+        UserVerb::On { which } => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": true}}), false).await
+        }
+        UserVerb::Off { which } => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": false}}), false).await
+        }
+        UserVerb::Extend { which, by } => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::USERS, &chosen, extension(&by)?, false).await
+        }
+        UserVerb::Rm { which } if which.filter.is_some() => {
+            let chosen = chosen(client, &which).await?;
+            bulk::run(client, out, paths::USERS, &chosen, json!({"delete": true}), false).await
+        }
+        UserVerb::Rm { which } => {
+            let names = which.rows;
             out.confirm(&format!("delete {}?", names.join(", ")))?;
             for name in &names {
                 client.delete(&path(name)).await?;
-                out.say(format!("deleted {name}"))?;
+                out.say(format!("deleted {}", printable(name, 80)))?;
             }
-            if out.json { json(&serde_json::json!({"deleted": names})) } else { Ok(()) }
+            out.done("deleted", &names)
         }
     }
 }
 
-fn path(name: &str) -> String {
+async fn chosen(client: &Client, which: &Select) -> Result<Chosen, Fault> {
+    if let Some(filter) = which.filter()? {
+        return Ok(Chosen::Filter(filter));
+    }
+    let mut ids = Vec::new();
+    for name in &which.rows {
+        ids.push(client.get::<User>(&path(name)).await?.id.0);
+    }
+    Ok(Chosen::Ids(ids))
+}
+
+/// `30d` behind the present end, or a date that becomes the end.
+fn extension(by: &str) -> Result<serde_json::Value, Fault> {
+    let days = by.trim().trim_start_matches('+');
+    let count = |unit: char, each: u32| days.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(each);
+    if let Some(days) = count('d', 1).or_else(|| count('w', 7)) {
+        return Ok(json!({ "extend_days": days }));
+    }
+    let at =
+        when::expiry(by, when::now()).map_err(|e| Fault::own(4, format!("by: {e}, or 30d behind the present end")))?;
+    Ok(json!({"set": {"expires_at": at}}))
+}
+
+fn read_password() -> Result<String, Fault> {
+    let password = super::standard_input(4096)?.trim_end_matches(['\r', '\n']).to_owned();
+    match yagi_api::text::credential_fault(&password) {
+        Some(fault) => Err(Fault::own(4, format!("password: {fault}"))),
+        None => Ok(password),
+    }
+}
+
+pub(super) fn path(name: &str) -> String {
     format!("{}/{}", paths::USERS, encode(name))
 }
 
-async fn list(client: &Client, out: Out, filter: &str) -> Result<(), Fault> {
-    let query = if filter.is_empty() { String::new() } else { format!("q={}", encode(filter)) };
-    let rows: Vec<User> = client.all(paths::USERS, &query).await?;
+async fn list(client: &Client, out: Out, pick: &Pick) -> Result<(), Fault> {
+    let rows: Vec<User> = client.all(paths::USERS, &pick.query()).await?;
     let now = when::now();
     let columns = [
         ("ID", true),
@@ -154,39 +225,4 @@ pub fn split_categories(text: &str) -> Option<Vec<String>> {
         return None;
     }
     Some(text.split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect())
-}
-
-pub(super) async fn url(client: &Client, out: Out, ask: &UrlArgs) -> Result<(), Fault> {
-    let base = ask.base.as_ref().map_or_else(String::new, |b| format!("?base={}", encode(b)));
-    let urls: UserUrls = client.get(&format!("{}/urls{base}", path(&ask.name))).await?;
-    if out.json {
-        return json(&urls);
-    }
-    if ask.m3u {
-        return line_out(&urls.playlist);
-    }
-    if ask.epg {
-        return line_out(&urls.guide);
-    }
-    if ask.stream {
-        return match &urls.stream {
-            Some(stream) => line_out(stream),
-            None => Err(Fault::own(3, format!("{} sees no channel", ask.name))),
-        };
-    }
-    if ask.xtream {
-        return out.object(&urls, || {
-            vec![("server", urls.server.clone()), ("user", urls.name.clone()), ("password", urls.password.clone())]
-        });
-    }
-    out.object(&urls, || {
-        vec![
-            ("playlist", urls.playlist.clone()),
-            ("guide", urls.guide.clone()),
-            ("server", urls.server.clone()),
-            ("user", urls.name.clone()),
-            ("password", urls.password.clone()),
-            ("stream", urls.stream.clone().unwrap_or_else(|| "-".into())),
-        ]
-    })
 }

@@ -5,7 +5,7 @@
 
 mod boxes;
 mod detail;
-mod qr;
+pub(crate) mod qr;
 mod table;
 mod tables;
 
