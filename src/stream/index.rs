@@ -1,7 +1,8 @@
 //! What the packets of one stream say: tables, random-access points, counters, the media clock.
 //!
 //! Looked at once per stream, never per viewer. Owns where a viewer can enter and what must precede the entry. Must not enter:
-//! the ring's bytes, viewers. Invariant: memory is bounded by the ring's length (one entry per random-access point).
+//! the ring's bytes, viewers. Invariant: memory is bounded by the ring's length (one entry per random-access point, and
+//! none nearer than [`SPACING`] to the last).
 
 use std::{
     collections::VecDeque,
@@ -10,15 +11,19 @@ use std::{
 };
 
 use super::{
-    psi::{self, Codec, Elementary, Gatherer, Tables},
-    ts::{NULL_PID, Packet},
+    psi::{self, Codec, Gatherer, Tables},
+    ts::{NULL_PID, PACKET, Packet},
+    versions::{Renumber, Versions},
 };
 
-/// PIDs whose counters are followed; a programme has a handful.
-const MAX_PIDS: usize = 64;
+/// PIDs whose counters are followed; a large multiplex has some dozens.
+const MAX_PIDS: usize = 256;
 const UNSEEN: u8 = 0xff;
-/// A clock step beyond this is a jump, not time passing.
-const MAX_STEP_TICKS: u64 = 10 * 27_000_000;
+/// Entries nearer to each other than this are not told apart: bounds them by the ring's length.
+const SPACING: u64 = 4096;
+/// A clock step beyond these is a jump, not time passing.
+const MOST_FORWARD: u64 = 10 * 27_000_000;
+const MOST_BACK: u64 = 27_000_000 / 2;
 const CLOCK_WRAP: u64 = (1 << 33) * 300;
 
 /// A place where a decoder can begin.
@@ -33,66 +38,99 @@ pub struct Access {
     pub counters: Box<[(u16, u8)]>,
 }
 
+/// What has to be done to a packet before viewers may have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Its counter jumps, or its clock.
+    pub jump: bool,
+    /// It belongs to a table that is renumbered.
+    pub renumber: bool,
+}
+
+/// What is to be looked at in the packets of a PID; most have nothing.
+mod role {
+    /// PAT or PMT.
+    pub const TABLE: u8 = 1;
+    /// Carries a programme's clock.
+    pub const CLOCK: u8 = 2;
+    /// Its random-access points are the stream's.
+    pub const GUIDE: u8 = 4;
+    /// Its next packet's counter jumps.
+    pub const JUMP: u8 = 8;
+    /// Its clock jumps: flagged up to the first reference of the new one.
+    pub const LEAP: u8 = 16;
+}
+
 /// Everything known of the stream so far.
 pub struct Index {
     pat: Gatherer,
     pmts: Vec<(u16, Gatherer)>,
     tables: Arc<Tables>,
-    elementary: Vec<Elementary>,
-    pcr_pid: u16,
-    /// The PID whose random-access points count, and how they are told.
-    guide: Option<(u16, Codec)>,
+    versions: Versions,
+    renumbers: Vec<(u16, Renumber)>,
+    roles: Box<[u8]>,
+    clocks: Vec<(u16, Option<(u64, Instant)>)>,
+    /// The PID whose random-access points count, how they are told, and whose clock it is played by.
+    guide: Option<(u16, Codec, u16)>,
     /// The encoder flags its random-access points: then nothing else is taken for one.
     flags_access: bool,
     counters: Box<[u8]>,
     pids: Vec<u16>,
     accesses: VecDeque<Access>,
+    /// No entry is noted before this offset.
+    next_access: u64,
     clock_us: u64,
-    last_pcr: Option<(u64, Instant)>,
+    /// A seam has been: clocks that turn up are new ones.
+    has_seam: bool,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self {
+        let mut index = Self {
             pat: Gatherer::default(),
             pmts: Vec::new(),
             tables: Arc::default(),
-            elementary: Vec::new(),
-            pcr_pid: NULL_PID,
+            versions: Versions::default(),
+            renumbers: Vec::new(),
+            roles: vec![0; 1 << 13].into_boxed_slice(),
+            clocks: Vec::new(),
             guide: None,
             flags_access: false,
             counters: vec![UNSEEN; 1 << 13].into_boxed_slice(),
             pids: Vec::new(),
             accesses: VecDeque::new(),
+            next_access: 0,
             clock_us: 0,
-            last_pcr: None,
-        }
+            has_seam: false,
+        };
+        index.assign_roles();
+        index
     }
 }
 
 impl Index {
-    /// Looks at the next packet. When a decoder can begin with it, says what must precede it there; the caller puts the
-    /// packet in its place and notes the [`Access`].
-    pub fn look(&mut self, packet: Packet<'_>, now: Instant) -> Option<Access> {
+    /// Looks at the next packet, which will stand at `offset`. When a decoder can begin with it, says what must precede it
+    /// there; the caller puts the packet in its place and notes the [`Access`].
+    pub fn look(&mut self, packet: Packet<'_>, offset: u64, now: Instant) -> Option<Access> {
         let pid = packet.pid();
         if pid == NULL_PID || packet.is_faulty() {
             return None;
         }
-        if pid == 0 {
-            if let Some(section) = self.pat.push(packet, 0) {
-                self.adopt_pat(section);
+        let role = self.roles[usize::from(pid)];
+        let mut access = None;
+        if role != 0 {
+            if role & role::TABLE != 0 {
+                self.take_tables(pid, packet);
             }
-        } else if let Some(i) = self.pmts.iter().position(|(p, _)| *p == pid)
-            && let Some(section) = self.pmts[i].1.push(packet, 2)
-        {
-            self.adopt_pmt(i, section);
+            if role & role::CLOCK != 0
+                && let Some(pcr) = packet.pcr()
+            {
+                self.advance_clock(pid, pcr, now);
+            }
+            if role & role::GUIDE != 0 && self.is_access(packet) && offset >= self.next_access {
+                access = Some(self.here(pid));
+            }
         }
-        if pid == self.pcr_pid
-            && let Some(pcr) = packet.pcr()
-        {
-            self.advance_clock(pcr, now);
-        }
-        let access = self.is_access(packet).then(|| self.here(pid));
         if packet.has_payload() {
             let seen = &mut self.counters[usize::from(pid)];
             if *seen == UNSEEN && self.pids.len() < MAX_PIDS {
@@ -101,6 +139,31 @@ impl Index {
             *seen = packet.counter();
         }
         access
+    }
+
+    /// What has to be done to a packet that was looked at and is now put in its place.
+    pub fn change(&mut self, packet: Packet<'_>) -> Change {
+        let pid = packet.pid();
+        let Some(role) = self.roles.get_mut(usize::from(pid)).filter(|r| **r != 0) else { return Change::default() };
+        let mut change = Change { jump: *role & role::JUMP != 0, renumber: false };
+        *role &= !role::JUMP;
+        if *role & role::LEAP != 0 {
+            // Only a flag in the packet itself says that the clock is new.
+            change.jump |= packet.has_flags();
+            if packet.pcr().is_some() {
+                *role &= !role::LEAP;
+            }
+        }
+        change.renumber = *role & role::TABLE != 0 && self.versions.differ();
+        change
+    }
+
+    /// Gives a table's packet the versions that viewers know.
+    pub fn renumber(&mut self, packet: &mut [u8; PACKET]) {
+        let pid = Packet(&packet[..]).pid();
+        if let Some((_, renumber)) = self.renumbers.iter_mut().find(|(p, _)| *p == pid) {
+            renumber.pass(packet, &self.versions);
+        }
     }
 
     /// An entry in front of the next packet.
@@ -116,63 +179,104 @@ impl Index {
 
     /// Keeps an entry whose packet stands at `offset`.
     pub fn note(&mut self, access: Access, offset: u64) {
+        self.next_access = offset + SPACING;
         self.accesses.push_back(Access { offset, ..access });
     }
 
-    fn adopt_pat(&mut self, section: Vec<u8>) {
-        if section == self.tables.pat {
-            return;
+    fn take_tables(&mut self, pid: u16, packet: Packet<'_>) {
+        if pid == 0 {
+            for section in self.pat.push(packet, 0) {
+                let section = self.versions.tell(&section);
+                // Of a PAT in several sections the first is what a decoder begins with.
+                if section[6] == 0 && section != self.tables.pat {
+                    self.adopt_pat(section);
+                }
+            }
+        } else if let Some(i) = self.pmts.iter().position(|(p, _)| *p == pid) {
+            for section in self.pmts[i].1.push(packet, 2) {
+                let section = self.versions.tell(&section);
+                let mut told = self.tables.pmts.iter();
+                if !told.any(|(p, s)| *p == pid && *s == section) {
+                    self.adopt_pmt(pid, section);
+                }
+            }
         }
-        let pids = psi::map_pids(&section);
+    }
+
+    fn adopt_pat(&mut self, section: Vec<u8>) {
+        let listed = psi::programmes(&section);
         let mut old = std::mem::take(&mut self.pmts);
-        self.pmts = pids
-            .iter()
-            .map(|pid| {
+        for (_, pid) in &listed {
+            if !self.pmts.iter().any(|(p, _)| p == pid) {
                 let kept = old.iter().position(|(p, _)| p == pid).map(|i| old.swap_remove(i).1);
-                (*pid, kept.unwrap_or_default())
-            })
-            .collect();
+                self.pmts.push((*pid, kept.unwrap_or_default()));
+            }
+        }
         let tables = Arc::make_mut(&mut self.tables);
         tables.pat = section;
-        tables.pmts.retain(|(pid, _)| pids.contains(pid));
-        self.choose_guide();
+        tables.pmts.retain(|(pid, pmt)| listed.contains(&(psi::number(pmt), *pid)));
+        self.assign_roles();
     }
 
-    fn adopt_pmt(&mut self, place: usize, section: Vec<u8>) {
-        let pid = self.pmts[place].0;
-        if self.tables.pmts.iter().any(|(p, s)| *p == pid && *s == section) {
+    fn adopt_pmt(&mut self, pid: u16, section: Vec<u8>) {
+        let listed = psi::programmes(&self.tables.pat);
+        let own = (psi::number(&section), pid);
+        if !listed.contains(&own) {
             return;
         }
-        let order: Vec<u16> = self.pmts.iter().map(|(p, _)| *p).collect();
         let tables = Arc::make_mut(&mut self.tables);
-        tables.pmts.retain(|(p, _)| *p != pid);
+        tables.pmts.retain(|(p, s)| (psi::number(s), *p) != own);
         tables.pmts.push((pid, section));
-        tables.pmts.sort_by_key(|(p, _)| order.iter().position(|o| o == p));
-        self.choose_guide();
+        // Together by PID, in the PAT's order.
+        tables.pmts.sort_by_key(|(p, s)| {
+            let place = |wanted: (u16, u16)| listed.iter().position(|l| *l == wanted);
+            (listed.iter().position(|(_, l)| l == p), place((psi::number(s), *p)))
+        });
+        self.assign_roles();
     }
 
-    /// Follows the first programme that has a picture, else the first that has sound.
-    fn choose_guide(&mut self) {
+    /// Follows the first programme that has a picture, else the first that has sound; every programme's clock.
+    fn assign_roles(&mut self) {
         let programmes: Vec<_> = self.tables.pmts.iter().map(|(_, s)| psi::programme(s)).collect();
-        let picture = |e: &Elementary| psi::codec(e.kind) != Codec::NotVideo;
-        let pick =
-            programmes.iter().find_map(|(pcr, es)| es.iter().find(|e| picture(e)).map(|e| (*pcr, *e))).or_else(|| {
-                programmes.iter().find_map(|(pcr, es)| es.iter().find(|e| psi::is_audio(e.kind)).map(|e| (*pcr, *e)))
-            });
-        self.elementary = programmes.into_iter().flat_map(|(_, es)| es).collect();
-        let guide = pick.map(|(_, e)| (e.pid, psi::codec(e.kind)));
-        if guide != self.guide {
-            self.guide = guide;
+        let first = |wanted: &dyn Fn(&psi::Elementary) -> bool| {
+            programmes.iter().find_map(|(pcr, es)| es.iter().find(|e| wanted(e)).map(|e| (e.pid, e.kind, *pcr)))
+        };
+        let picture = first(&|e| psi::codec(e.kind) != Codec::NotVideo);
+        let guide = picture.or_else(|| first(&|e| e.audio)).map(|(pid, kind, pcr)| (pid, psi::codec(kind), pcr));
+        if guide.map(|g| (g.0, g.1)) != self.guide.map(|g| (g.0, g.1)) {
             self.flags_access = false;
         }
-        self.pcr_pid = pick.map_or(NULL_PID, |(pcr, _)| pcr);
+        self.guide = guide;
+        self.roles.iter_mut().for_each(|r| *r &= role::JUMP | role::LEAP);
+        self.roles[0] |= role::TABLE;
+        for (pid, _) in &self.pmts {
+            self.roles[usize::from(*pid)] |= role::TABLE;
+        }
+        if let Some((pid, ..)) = guide {
+            self.roles[usize::from(pid)] |= role::GUIDE;
+        }
+        let old = std::mem::take(&mut self.clocks);
+        for pid in programmes.iter().map(|(pcr, _)| *pcr).filter(|p| *p != NULL_PID) {
+            if self.clocks.iter().any(|(p, _)| *p == pid) {
+                continue;
+            }
+            let known = old.iter().find(|(p, _)| *p == pid).map(|(_, last)| *last);
+            if known.is_none() && self.has_seam {
+                self.roles[usize::from(pid)] |= role::LEAP;
+            }
+            self.roles[usize::from(pid)] |= role::CLOCK;
+            self.clocks.push((pid, known.flatten()));
+        }
+        self.renumbers.retain(|(p, _)| *p == 0 || self.pmts.iter().any(|(q, _)| p == q));
+        for pid in self.pmts.iter().map(|(p, _)| *p).chain([0]) {
+            if !self.renumbers.iter().any(|(p, _)| *p == pid) {
+                self.renumbers.push((pid, Renumber::default()));
+            }
+        }
     }
 
     fn is_access(&mut self, packet: Packet<'_>) -> bool {
-        let Some((pid, codec)) = self.guide else { return false };
-        if packet.pid() != pid || !packet.starts_unit() {
-            return false;
-        }
+        let Some((_, codec, _)) = self.guide.filter(|_| packet.starts_unit()) else { return false };
         if packet.is_random_access() {
             self.flags_access = true;
             return true;
@@ -180,18 +284,28 @@ impl Index {
         !self.flags_access && begins_picture(packet.payload(), codec)
     }
 
-    fn advance_clock(&mut self, pcr: u64, now: Instant) {
-        if let Some((last, at)) = self.last_pcr {
+    fn advance_clock(&mut self, pid: u16, pcr: u64, now: Instant) {
+        let Some((_, last)) = self.clocks.iter_mut().find(|(p, _)| *p == pid) else { return };
+        let guides = self.guide.is_some_and(|(.., clock)| clock == pid);
+        if let Some((last, at)) = last.replace((pcr, now)) {
             let step = (pcr + CLOCK_WRAP - last) % CLOCK_WRAP;
-            let wall = u64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(u64::MAX);
-            self.clock_us += if step <= MAX_STEP_TICKS { step / 27 } else { wall };
+            let jumps = step > MOST_FORWARD && step < CLOCK_WRAP - MOST_BACK;
+            if jumps {
+                // A source that starts over without a word: a loop, a relay that lost its own.
+                self.roles[usize::from(pid)] |= role::LEAP;
+            }
+            if guides && step <= MOST_FORWARD {
+                self.clock_us += step / 27;
+            } else if guides && jumps {
+                self.clock_us += u64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(0);
+            }
         }
-        self.last_pcr = Some((pcr, now));
     }
 
     /// Time that has passed in a stream whose clock says nothing.
     pub fn advance_by(&mut self, passed: Duration) {
-        if self.last_pcr.is_none() {
+        let clock = self.guide.map(|(.., clock)| clock);
+        if !self.clocks.iter().any(|(pid, last)| Some(*pid) == clock && last.is_some()) {
             self.clock_us += u64::try_from(passed.as_micros()).unwrap_or(0);
         }
     }
@@ -203,18 +317,31 @@ impl Index {
         }
     }
 
-    /// Another source follows: its tables, counters and clock are new. Entries into what has been sent stay.
+    /// Another source follows: its tables, counters and clocks are new. Entries into what has been sent stay, and so do the
+    /// versions that viewers were told.
     pub fn change_source(&mut self) {
+        for pid in self.pids.drain(..) {
+            self.roles[usize::from(pid)] |= role::JUMP;
+        }
         self.pat = Gatherer::default();
         self.pmts.clear();
         self.tables = Arc::default();
-        self.elementary.clear();
-        self.pcr_pid = NULL_PID;
+        self.versions.change_source();
+        self.renumbers.clear();
+        self.clocks.clear();
+        self.has_seam = true;
         self.guide = None;
         self.flags_access = false;
+        self.next_access = 0;
         self.counters.fill(UNSEEN);
-        self.pids.clear();
-        self.last_pcr = None;
+        self.assign_roles();
+    }
+
+    /// The tables of `access` have been written with their jumps flagged.
+    pub fn told(&mut self, access: &Access) {
+        for pid in access.tables.pmts.iter().map(|(p, _)| *p).chain([0]) {
+            self.roles[usize::from(pid)] &= !role::JUMP;
+        }
     }
 
     /// The newest entry that lies at least `behind` before the newest clock, else the oldest.
@@ -230,6 +357,10 @@ impl Index {
 
     pub fn newest(&self) -> Option<&Access> {
         self.accesses.back()
+    }
+
+    pub fn newest_first(&self) -> impl Iterator<Item = &Access> {
+        self.accesses.iter().rev()
     }
 
     /// Microseconds of play time between `offset` and the head.
@@ -260,10 +391,7 @@ fn begins_picture(payload: &[u8], codec: Codec) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{psi::tests as tables, ts::PACKET},
-        *,
-    };
+    use super::{super::psi::tests as tables, *};
 
     fn pes(pid: u16, counter: u8, es: &[u8]) -> Vec<u8> {
         let mut p = vec![0x47, 0x40 | (pid >> 8) as u8, pid as u8, 0x10 | counter];
@@ -276,10 +404,10 @@ mod tests {
     fn with_tables(kind: u8) -> Index {
         let mut index = Index::default();
         let mut out = Vec::new();
-        psi::packetize(0, &tables::pat(0x42), 0, false, &mut out);
-        psi::packetize(0x42, &tables::pmt(0x100, &[(kind, 0x100), (0x0f, 0x101)]), 0, false, &mut out);
+        psi::packetize(0, &tables::pat(0x42), false, &mut out);
+        psi::packetize(0x42, &tables::pmt(0x100, &[(kind, 0x100), (0x0f, 0x101)]), false, &mut out);
         for p in out.chunks(PACKET) {
-            assert!(index.look(Packet(p), Instant::now()).is_none());
+            assert!(index.look(Packet(p), 0, Instant::now()).is_none());
         }
         index
     }
@@ -292,8 +420,8 @@ mod tests {
             (0x24, &[0, 0, 1, 0x40, 1], &[0, 0, 1, 2, 1]),
         ] {
             let mut index = with_tables(kind);
-            let access = index.look(Packet(&pes(0x100, 0, start)), Instant::now()).unwrap();
-            assert!(index.look(Packet(&pes(0x100, 1, other)), Instant::now()).is_none(), "{kind:x}");
+            let access = index.look(Packet(&pes(0x100, 0, start)), 0, Instant::now()).unwrap();
+            assert!(index.look(Packet(&pes(0x100, 1, other)), 188, Instant::now()).is_none(), "{kind:x}");
             assert_eq!((access.pid, access.tables.pmts.len()), (0x100, 1));
             assert!(access.counters.contains(&(0, 0)) && access.counters.contains(&(0x42, 0)));
         }
@@ -305,9 +433,10 @@ mod tests {
         let mut flagged = pes(0x100, 0, &[]);
         flagged.splice(3..4, [0x30, 1, 0x40]);
         flagged.truncate(PACKET);
-        let access = index.look(Packet(&flagged), Instant::now()).unwrap();
+        let access = index.look(Packet(&flagged), 376, Instant::now()).unwrap();
         index.note(access, 376);
-        assert!(index.look(Packet(&pes(0x100, 1, &[0, 0, 1, 0x67])), Instant::now()).is_none());
+        assert!(index.look(Packet(&flagged), 376 + SPACING - 1, Instant::now()).is_none());
+        assert!(index.look(Packet(&pes(0x100, 1, &[0, 0, 1, 0x67])), 10_000, Instant::now()).is_none());
         assert_eq!(index.entry(Duration::from_secs(4)).unwrap().offset, 376);
         index.prune(377);
         assert!(index.newest().is_none() && index.entry(Duration::ZERO).is_none());
@@ -317,10 +446,10 @@ mod tests {
     fn a_stream_of_sound_is_entered_at_its_packets() {
         let mut index = Index::default();
         let mut out = Vec::new();
-        psi::packetize(0, &tables::pat(0x42), 0, false, &mut out);
-        psi::packetize(0x42, &tables::pmt(0x101, &[(0x0f, 0x101)]), 0, false, &mut out);
+        psi::packetize(0, &tables::pat(0x42), false, &mut out);
+        psi::packetize(0x42, &tables::pmt(0x101, &[(0x0f, 0x101)]), false, &mut out);
         out.extend(pes(0x101, 0, &[0xff, 0xf1]));
-        let hits: Vec<bool> = out.chunks(PACKET).map(|p| index.look(Packet(p), Instant::now()).is_some()).collect();
+        let hits: Vec<bool> = out.chunks(PACKET).map(|p| index.look(Packet(p), 0, Instant::now()).is_some()).collect();
         assert_eq!(hits, [false, false, true]);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    index::{Access, Index},
+    index::{Access, Change, Index},
     psi,
     ring::Ring,
     ts::{self, Framer, NULL_PID, PACKET, Packet},
@@ -17,6 +17,10 @@ use super::{
 
 /// How long a source may show no random-access point before it is taken as it comes.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How far behind an entry a clock reference is looked for.
+const CLOCK_REACH: u64 = 128 << 10;
+/// Random-access points that are looked at for a viewer whom the ring has lapped.
+const SKIP_TRIES: usize = 3;
 
 pub struct Intake {
     framer: Framer,
@@ -32,8 +36,6 @@ enum Gate {
     Open,
     /// Behind a seam: nothing goes in before a random-access point.
     Shut { since: Option<Instant> },
-    /// Behind the entry: the first packet of each other PID is announced. Holds those done, and since when.
-    Announcing { done: Vec<u16>, since: Instant },
 }
 
 /// Where a viewer begins: its cursor, and what it is given before.
@@ -64,22 +66,7 @@ impl Intake {
         }
         let before = self.ring.head();
         let Self { framer, index, ring, gate, .. } = self;
-        framer.push(chunk, |run| {
-            if matches!(gate, Gate::Open) {
-                let mut offset = ring.head();
-                for packet in run.chunks_exact(PACKET) {
-                    if let Some(access) = index.look(Packet(packet), now) {
-                        index.note(access, offset);
-                    }
-                    offset += PACKET as u64;
-                }
-                ring.push(run);
-            } else {
-                for packet in run.chunks_exact(PACKET) {
-                    admit(gate, packet, index, ring, now);
-                }
-            }
-        });
+        framer.push(chunk, |run| pass(run, gate, index, ring, now));
         self.index.prune(self.ring.tail());
         usize::try_from(self.ring.head() - before).unwrap_or(0)
     }
@@ -103,35 +90,58 @@ impl Intake {
     pub fn join(&self, burst: Duration) -> Entry {
         match self.index.entry(burst) {
             Some(access) => Entry { offset: access.offset, lead: lead(access, false).into() },
-            None => self.live_edge(false),
+            None => Entry { offset: self.ring.head(), lead: lead(&self.index.here(NULL_PID), false).into() },
         }
     }
 
-    /// Where a viewer whom the ring has lapped goes on: the newest random-access point, with its jump flagged.
+    /// Where a viewer whom the ring has lapped goes on: the newest random-access point behind which every clock has told
+    /// its time, with all jumps flagged.
     pub fn skip(&self) -> Entry {
-        let Some(access) = self.index.newest() else { return self.live_edge(true) };
-        let mut out = lead(access, true);
-        let first = self.ring.packet(access.offset);
-        let mut offset = access.offset;
-        match first.and_then(ts::flagged) {
-            Some(copy) => {
-                out.extend_from_slice(&copy);
-                offset += PACKET as u64;
+        let entries = self.index.newest_first().take(SKIP_TRIES).map(|access| self.jump_to(access));
+        let mut newest = None;
+        for (entry, is_complete) in entries {
+            if is_complete {
+                return entry;
             }
-            None => announce(access, access.pid, &mut out),
+            newest.get_or_insert(entry);
         }
-        for (pid, _) in &access.counters {
-            let told = *pid == access.pid || *pid == 0 || access.tables.pmts.iter().any(|(p, _)| p == pid);
-            if !told {
-                announce(access, *pid, &mut out);
-            }
-        }
-        Entry { offset, lead: out.into() }
+        newest.unwrap_or_else(|| {
+            let here = self.index.here(NULL_PID);
+            let mut out = lead(&here, true);
+            announce_others(&here, &mut out);
+            Entry { offset: self.ring.head(), lead: out.into() }
+        })
     }
 
-    /// No random-access point is known: the tables, then what comes.
-    fn live_edge(&self, jump: bool) -> Entry {
-        Entry { offset: self.ring.head(), lead: lead(&self.index.here(NULL_PID), jump).into() }
+    /// An entry behind a jump, and whether the flags reach as far as they have to.
+    fn jump_to(&self, access: &Access) -> (Entry, bool) {
+        let mut out = lead(access, true);
+        let mut clocks: Vec<u16> = access.tables.pmts.iter().map(|(_, pmt)| psi::programme(pmt).0).collect();
+        clocks.retain(|pid| *pid != NULL_PID);
+        let mut offset = access.offset;
+        if let Some(first) = self.ring.packet(offset).map(Packet).filter(|p| !p.has_flags()) {
+            out.extend_from_slice(&ts::announcement(first.pid(), first.counter().wrapping_sub(1)));
+        }
+        let mut others = Vec::new();
+        announce_others(access, &mut others);
+        // Up to its first reference, a new clock is flagged wherever it can be.
+        while let Some(packet) = self.ring.packet(offset).filter(|_| offset - access.offset < CLOCK_REACH) {
+            let view = Packet(packet);
+            let flag = clocks.contains(&view.pid()) || offset == access.offset;
+            match ts::flagged(packet).filter(|_| flag) {
+                Some(copy) => out.extend_from_slice(&copy),
+                None => out.extend_from_slice(packet),
+            }
+            out.append(&mut others);
+            offset += PACKET as u64;
+            if view.pcr().is_some() {
+                clocks.retain(|pid| *pid != view.pid());
+            }
+            if clocks.is_empty() {
+                break;
+            }
+        }
+        (Entry { offset, lead: out.into() }, clocks.is_empty())
     }
 
     /// Play time between `offset` and the head.
@@ -140,69 +150,105 @@ impl Intake {
     }
 }
 
+/// A run of whole packets on its way into the ring; what need not be changed goes in as it came, in one piece.
+fn pass(run: &[u8], gate: &mut Gate, index: &mut Index, ring: &mut Ring, now: Instant) {
+    let mut kept = 0;
+    for at in (0..run.len()).step_by(PACKET) {
+        let packet = &run[at..at + PACKET];
+        let view = Packet(packet);
+        let offset = ring.head() + (at - kept) as u64;
+        let access = index.look(view, offset, now);
+        if let Gate::Shut { since } = gate {
+            let waited = now.saturating_duration_since(*since.get_or_insert(now));
+            if !enter(view, access.as_ref(), waited >= PATIENCE, index, ring) {
+                kept = at + PACKET;
+                continue;
+            }
+            *gate = Gate::Open;
+        }
+        let change = index.change(view);
+        let place = if change == Change::default() {
+            ring.head() + (at - kept) as u64
+        } else {
+            ring.push(&run[kept..at]);
+            kept = at + PACKET;
+            put(packet, change, index, ring);
+            ring.head() - PACKET as u64
+        };
+        if let Some(access) = access {
+            index.note(access, place);
+        }
+    }
+    ring.push(&run[kept..]);
+}
+
+/// Whether the new source is entered with this packet: then its tables go in before.
+fn enter(packet: Packet<'_>, access: Option<&Access>, is_late: bool, index: &mut Index, ring: &mut Ring) -> bool {
+    if let Some(access) = access {
+        ring.push(&lead(access, true));
+        index.told(access);
+    } else {
+        if !is_late {
+            return false;
+        }
+        let here = index.here(packet.pid());
+        if packet.pid() == 0 || here.tables.pmts.iter().any(|(p, _)| *p == packet.pid()) {
+            return false;
+        }
+        ring.push(&lead(&here, true));
+        index.told(&here);
+    }
+    true
+}
+
+/// Puts in a packet that has to be changed; where it cannot hold its own flag, one before it does.
+fn put(packet: &[u8], change: Change, index: &mut Index, ring: &mut Ring) {
+    let Ok(mut copy) = <[u8; PACKET]>::try_from(packet) else { return };
+    if change.renumber {
+        index.renumber(&mut copy);
+    }
+    if change.jump {
+        if let Some(flagged) = ts::flagged(&copy) {
+            copy = flagged;
+        } else {
+            let view = Packet(packet);
+            let before = if view.has_payload() { view.counter().wrapping_sub(1) } else { view.counter() };
+            ring.push(&ts::announcement(view.pid(), before));
+        }
+    }
+    ring.push(&copy);
+}
+
 /// PAT and PMTs as they were at an entry, counted so that the stream's own next ones continue them.
 fn lead(access: &Access, jump: bool) -> Vec<u8> {
     let counter = |pid: u16| access.counters.iter().find(|(p, _)| *p == pid).map_or(15, |(_, c)| *c);
+    let tables = &access.tables;
     let mut out = Vec::with_capacity(4 * PACKET);
-    if !access.tables.pat.is_empty() {
-        psi::packetize(0, &access.tables.pat, counter(0), jump, &mut out);
-        for (pid, section) in &access.tables.pmts {
-            psi::packetize(*pid, section, counter(*pid), jump, &mut out);
+    if tables.pat.is_empty() {
+        return out;
+    }
+    psi::packetize(0, &tables.pat, jump, &mut out);
+    psi::count_towards(counter(0), &mut out);
+    // The tables of one PID stand together.
+    for group in tables.pmts.chunk_by(|a, b| a.0 == b.0) {
+        let from = out.len();
+        for (n, (pid, section)) in group.iter().enumerate() {
+            psi::packetize(*pid, section, jump && n == 0, &mut out);
         }
+        psi::count_towards(counter(group[0].0), &mut out[from..]);
     }
     out
 }
 
-fn announce(access: &Access, pid: u16, out: &mut Vec<u8>) {
-    if let Some((_, counter)) = access.counters.iter().find(|(p, _)| *p == pid) {
-        out.extend_from_slice(&ts::announcement(pid, *counter));
+/// Announces the jump of every PID but the entry's own and those of the tables, which are flagged themselves.
+fn announce_others(access: &Access, out: &mut Vec<u8>) {
+    for (pid, counter) in &access.counters {
+        if *pid != access.pid && *pid != 0 && !access.tables.pmts.iter().any(|(p, _)| p == pid) {
+            out.extend_from_slice(&ts::announcement(*pid, *counter));
+        }
     }
 }
 
-/// One packet of a new source on its way through the gate.
-fn admit(gate: &mut Gate, packet: &[u8], index: &mut Index, ring: &mut Ring, now: Instant) {
-    let pid = Packet(packet).pid();
-    let access = index.look(Packet(packet), now);
-    match gate {
-        Gate::Open => ring.push(packet),
-        Gate::Shut { since } => {
-            let waited = now.saturating_duration_since(*since.get_or_insert(now));
-            let here = index.here(pid);
-            let is_table = pid == 0 || here.tables.pmts.iter().any(|(p, _)| *p == pid);
-            let Some(entry) = access.as_ref().or_else(|| (waited >= PATIENCE && !is_table).then_some(&here)) else {
-                return;
-            };
-            ring.push(&lead(entry, true));
-            let mut done = vec![0, pid];
-            done.extend(entry.tables.pmts.iter().map(|(p, _)| *p));
-            *gate = Gate::Announcing { done, since: now };
-            place(packet, ring);
-        }
-        Gate::Announcing { done, since } => {
-            if pid == NULL_PID || done.contains(&pid) {
-                ring.push(packet);
-            } else {
-                done.push(pid);
-                place(packet, ring);
-            }
-            if now.saturating_duration_since(*since) >= PATIENCE {
-                *gate = Gate::Open;
-            }
-        }
-    }
-    if let Some(access) = access {
-        index.note(access, ring.head() - PACKET as u64);
-    }
-}
-
-/// Puts in the first packet of a PID behind a seam, its jump flagged in itself or by a packet before it.
-fn place(packet: &[u8], ring: &mut Ring) {
-    if let Some(copy) = ts::flagged(packet) {
-        ring.push(&copy);
-        return;
-    }
-    let view = Packet(packet);
-    let before = if view.has_payload() { view.counter().wrapping_sub(1) } else { view.counter() };
-    ring.push(&ts::announcement(view.pid(), before));
-    ring.push(packet);
-}
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

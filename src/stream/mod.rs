@@ -16,6 +16,7 @@ mod readiness;
 mod ring;
 mod subscriber;
 mod ts;
+mod versions;
 
 use std::{
     collections::HashMap,

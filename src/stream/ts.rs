@@ -44,6 +44,11 @@ impl<'a> Packet<'a> {
         (self.0[3] & 0x20 != 0 && self.0[4] > 0).then_some(self.0[5])
     }
 
+    /// Has an adaptation field that can hold flags.
+    pub fn has_flags(self) -> bool {
+        self.adaptation().is_some()
+    }
+
     pub fn is_random_access(self) -> bool {
         self.adaptation().is_some_and(|flags| flags & 0x40 != 0)
     }

@@ -14,8 +14,12 @@ use super::{UpstreamError, dial, outbound::Outbound};
 use crate::secret::hide;
 
 /// What is looked at to tell media from text; also all that is kept until it is told.
-const SNIFF: usize = 188 * 6;
+const SNIFF: usize = 8 << 10;
 const SYNC: u8 = 0x47;
+/// Sync bytes in a row that are proof enough.
+const PROOF: usize = 8;
+/// Packet distances: plain, with a time stamp before (M2TS), with a checksum behind.
+const STRIDES: [usize; 3] = [188, 192, 204];
 
 /// A stream to be asked for.
 pub struct Request {
@@ -75,12 +79,14 @@ fn check_status(status: StatusCode) -> Result<(), UpstreamError> {
     }
 }
 
-/// Sync bytes one packet apart; a stream may begin in the middle of a packet.
+/// Sync bytes one packet apart; a stream may begin in the middle of a packet, or behind something else.
 fn is_media(head: &[u8]) -> bool {
-    (0..188.min(head.len())).any(|at| {
+    memchr::memchr_iter(SYNC, head).any(|at| {
         let sure = if at == 0 { 2 } else { 4 };
-        let mut marks = head[at..].iter().step_by(188);
-        marks.len() >= sure && marks.all(|b| *b == SYNC)
+        STRIDES.into_iter().any(|stride| {
+            let marks = head[at..].iter().step_by(stride);
+            marks.len() >= sure && marks.take(PROOF).all(|b| *b == SYNC)
+        })
     })
 }
 
@@ -137,6 +143,11 @@ mod tests {
         let mut ts = vec![0u8; 188 * 5];
         ts.iter_mut().step_by(188).for_each(|b| *b = SYNC);
         assert!(is_media(&ts) && is_media(&ts[100..]) && is_media(&ts[..189]));
+        for (before, stride) in [(4, 192), (0, 204), (1500, 188)] {
+            let mut other = vec![0u8; before + stride * 6];
+            other[before..].iter_mut().step_by(stride).for_each(|b| *b = SYNC);
+            assert!(is_media(&other), "{stride}");
+        }
         assert!(!is_media(&ts[..188]) && !is_media(b"") && !is_media(&[0; 2000]));
         assert!(!is_media("GGGG".repeat(20).as_bytes()));
     }

@@ -24,7 +24,7 @@ const CONTENT: &str = "00000000000000000000000000000000000000cc";
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether the program is installed.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
     if !found {
@@ -46,7 +46,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Twenty seconds of a test picture and a tone in these codecs; `None` if this ffmpeg cannot make them.
-async fn clip(dir: &Path, codecs: &str) -> Option<Arc<[u8]>> {
+pub async fn clip(dir: &Path, codecs: &str) -> Option<Arc<[u8]>> {
     let file = dir.join("clip.ts");
     let inputs =
         "-v error -y -f lavfi -i testsrc2=size=320x180:rate=25:duration=20 -f lavfi -i sine=frequency=440:duration=20";

@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod http;
 mod imports;
+mod legal;
 mod limits;
 mod outputs;
 mod secrets;

@@ -4,11 +4,13 @@
 
 pub mod daemon;
 pub mod engine;
+pub mod mux;
 pub mod origin;
 pub mod place;
 pub mod player;
 pub mod process;
 pub mod raw;
+pub mod strict;
 pub mod ts;
 
 use std::{
