@@ -11,7 +11,7 @@ use crate::{
     config::Loaded,
     events::Events,
     guide::Guide,
-    http::{Addressing, Network},
+    http::{Addressing, Network, Prepared},
     library::Library,
     logs::Logs,
     refresh::Refresher,
@@ -34,6 +34,10 @@ pub struct App {
     pub addressing: Addressing,
     /// Where players connect; the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// Lists that players fetch again and again.
+    pub prepared: Prepared,
+    /// Networks whose members may use a network tuner.
+    pub tuner_networks: Vec<Network>,
     pub watchers: Watchers,
     /// Networks that may ask for AceStream content without an account.
     pub open_networks: Vec<Network>,

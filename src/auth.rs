@@ -56,7 +56,8 @@ impl Auth {
         }
     }
 
-    /// The viewer with this name and password. `ip` is none for the Unix socket, which is not limited.
+    /// The viewer with this name and password; instead of the password its token will do, and with the token the name may
+    /// be empty. Who comes with a token is given back as [`Viewer::by_token`]. `ip` is none for the Unix socket, which is not limited.
     ///
     /// An address that failed too often is refused whatever it sends. A name that failed too often, from wherever, is
     /// refused only with a wrong password: its owner is never locked out by others.
@@ -78,10 +79,14 @@ impl Auth {
             }
             wait = failures.names.refused(name_key, self.tries, now);
         }
-        let viewer = catalog.viewer(name);
+        let viewer = if name.is_empty() { catalog.viewer_by_token(password) } else { catalog.viewer(name) };
         let right = viewer.map_or(&self.nobody, |v| &v.password).matches(password);
-        if let (true, Some(viewer)) = (right, viewer) {
+        let token = viewer.and_then(|v| v.token.as_ref()).unwrap_or(&self.nobody).matches(password);
+        if let (true, Some(viewer)) = (right && !name.is_empty(), viewer) {
             return Ok(Arc::clone(viewer));
+        }
+        if let (true, Some(viewer)) = (token, viewer.and_then(|v| v.by_token())) {
+            return Ok(Arc::new(viewer));
         }
         if let (Some(address), Some(ip)) = (address, ip) {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,6 +192,18 @@ mod tests {
             assert_eq!(answer.err(), Some(Denied::Credentials), "{name}");
         }
         assert_eq!(auth.login(&catalog, "alice", "right-password", ip(HOME), now).unwrap().user.name, "alice");
+    }
+
+    #[test]
+    fn a_token_stands_for_name_and_password() {
+        let (auth, catalog, now) = (Auth::new(20), catalog(), Instant::now());
+        for name in ["", "alice"] {
+            let viewer = auth.login(&catalog, name, "token-of-alice", ip(HOME), now).unwrap();
+            assert_eq!((viewer.user.name.as_str(), viewer.password.expose()), ("alice", "token-of-alice"));
+        }
+        for (name, password) in [("", "right-password"), ("", ""), ("bob", "token-of-alice"), ("", "token-of-alicf")] {
+            assert_eq!(auth.login(&catalog, name, password, ip(HOME), now).err(), Some(Denied::Credentials), "{name}");
+        }
     }
 
     #[test]

@@ -27,13 +27,15 @@ use crate::{
     config::Loaded,
     events::Events,
     guide::Guide,
-    http::{Addressing, serve},
+    hdhr::discovery,
+    http::{Addressing, Prepared, serve},
     library::Library,
     logs::Logs,
     refresh::Refresher,
     routes::{self, Routes},
     seats::Seats,
     stream::Streams,
+    tuner,
     upstream::Upstreams,
 };
 
@@ -99,6 +101,8 @@ impl Daemon {
                 trusted: networks(&config.server.trusted_proxies),
             },
             addresses: addresses.clone(),
+            prepared: Prepared::default(),
+            tuner_networks: networks(&config.hdhr.networks),
             watchers: admin::Watchers::default(),
             open_networks: networks(&config.ace.open_networks),
             auth: Auth::new(config.server.login_tries),
@@ -244,6 +248,26 @@ fn serve_all(
         .collect();
     tasks.push(tokio::spawn(serve::serve_unix(socket, private, admins, stopping.clone())));
     tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
+    tasks.extend(announce_tuner(app, stopping));
+    tasks
+}
+
+/// The network tuner's discovery, when a viewer is named for it. Without it the tuner is used by its address.
+fn announce_tuner(app: &Arc<App>, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    if app.config.config.hdhr.announce.is_empty() {
+        return Vec::new();
+    }
+    let mut tasks = Vec::new();
+    for (port, ssdp) in [(discovery::PORT, false), (discovery::SSDP_PORT, true)] {
+        let (networks, device, stopping) = (app.tuner_networks.clone(), tuner::announced(app), stopping.clone());
+        match discovery::bind(([0, 0, 0, 0], port).into(), ssdp) {
+            Ok(socket) if ssdp => tasks.push(tokio::spawn(discovery::announce(socket, networks, device, stopping))),
+            Ok(socket) => tasks.push(tokio::spawn(discovery::answer(socket, networks, device, stopping))),
+            Err(e) => {
+                tracing::warn!(port, error = %e, "the network tuner cannot be found by itself; its address works: yagi url NAME")
+            }
+        }
+    }
     tasks
 }
 

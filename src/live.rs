@@ -15,7 +15,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use tokio::sync::Notify;
-use yagi_api::{Channel, Locator, OutputFormat, UserStatus};
+use yagi_api::{Channel, LimitPolicy, Locator, OutputFormat, UserStatus};
 
 use crate::{
     app::App,
@@ -124,7 +124,19 @@ pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &s
     if !extension.eq_ignore_ascii_case("ts") {
         return text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts only");
     }
-    watch(app, request, &catalog, Some(&viewer), wanted(channel)).await
+    watch(app, request, &catalog, Some(&viewer), wanted(channel), None).await
+}
+
+/// A channel of a network tuner that has so many.
+pub async fn tuned(
+    app: &Arc<App>,
+    request: &Request,
+    catalog: &Catalog,
+    viewer: &Arc<Viewer>,
+    channel: &Channel,
+    tuners: u32,
+) -> Reply {
+    watch(app, request, catalog, Some(viewer), wanted(channel), Some(tuners)).await
 }
 
 fn wanted(channel: &Channel) -> Wanted {
@@ -159,7 +171,7 @@ pub async fn ace(app: &Arc<App>, request: &Request) -> Reply {
         Err(why) => return text(StatusCode::BAD_REQUEST, why),
     };
     match carried(&catalog, viewer.as_deref(), locator) {
-        Some(wanted) => watch(app, request, &catalog, viewer.as_ref(), wanted).await,
+        Some(wanted) => watch(app, request, &catalog, viewer.as_ref(), wanted, None).await,
         None => text(StatusCode::FORBIDDEN, "this content is not in your line-up"),
     }
 }
@@ -199,13 +211,14 @@ pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Opt
     }
 }
 
-/// Seat, stream, hand-over.
+/// Seat, stream, hand-over. `tuners` bounds the viewer's connections, and over them a tuner is told to be busy.
 async fn watch(
     app: &Arc<App>,
     request: &Request,
     catalog: &Catalog,
     viewer: Option<&Arc<Viewer>>,
     wanted: Wanted,
+    tuners: Option<u32>,
 ) -> Reply {
     if request.method == Method::HEAD {
         return media(Body::Empty);
@@ -219,8 +232,8 @@ async fn watch(
             agent: request.agent(),
             channel: wanted.channel,
             channel_name: wanted.name.clone(),
-            limit: viewer.map_or(0, |v| v.user.max_connections),
-            policy: settings.limit_policy,
+            limit: tuners.or(viewer.map(|v| v.user.max_connections)).unwrap_or(0),
+            policy: if tuners.is_some() { LimitPolicy::Refuse } else { settings.limit_policy },
         },
         Instant::now(),
     );
@@ -228,6 +241,9 @@ async fn watch(
         Ok(seat) => seat,
         Err(refused) => {
             tracing::info!(user = viewer.map_or("", |v| v.user.name.as_str()), ip = %client_ip(app, request), reason = %refused, "client refused");
+            if tuners.is_some() {
+                return tuner_failure(StatusCode::SERVICE_UNAVAILABLE, "805 All Tuners In Use");
+            }
             let mut reply = text(StatusCode::FORBIDDEN, &refused);
             reply.extensions_mut().insert(ReasonPhrase::from_static(b"Connection limit reached"));
             reply.headers_mut().insert("x-yagi-reason", HeaderValue::from_static("connection-limit"));
@@ -264,10 +280,17 @@ async fn watch(
     media(Body::HandedOver)
 }
 
+/// A refusal in the words of real network tuners.
+pub fn tuner_failure(status: StatusCode, words: &'static str) -> Reply {
+    let mut reply = text(status, words);
+    reply.headers_mut().insert("x-hdhomerun-error", HeaderValue::from_static(words));
+    reply
+}
+
 /// Whether the account and its permission are what they were at the login.
 fn still_may(catalog: &Catalog, viewer: &Viewer, wanted: &Wanted) -> bool {
     let account = catalog.viewer_by_id(viewer.user.id).filter(|now| {
-        now.status(crate::clock::epoch_now()) == UserStatus::Active && now.password.matches(viewer.password.expose())
+        now.status(crate::clock::epoch_now()) == UserStatus::Active && now.accepts(viewer.password.expose())
     });
     let channel = wanted.channel.map(|id| catalog.channel(id));
     account.is_some_and(|now| channel.is_none_or(|c| c.is_some_and(|c| catalog.may_watch(now, c))))

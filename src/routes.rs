@@ -7,22 +7,18 @@ use std::sync::Arc;
 
 use hyper::{
     Method, StatusCode,
-    header::{self, HeaderMap, HeaderValue},
+    header::{self, HeaderValue},
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use yagi_api::OutputFormat;
 
 use crate::{
     app::App,
-    auth::Denied,
-    clock::epoch_now,
-    guide,
     http::{
-        Base, Body, Reply, Request,
-        reply::{json as json_reply, no_content, reply, text},
+        Reply, Request,
+        reply::{json as json_reply, no_content, text},
     },
-    live, playlist, xtream,
+    lists, live, tuner, xtream,
 };
 
 /// What a path leads to.
@@ -31,7 +27,10 @@ enum Route {
     PlayerApi,
     PanelApi,
     Playlist,
+    ShortPlaylist,
     Guide,
+    ShortGuide,
+    Tuner,
     Live,
     AceStream,
     AceStatus,
@@ -49,7 +48,15 @@ impl Default for Routes {
             ("/player_api.php", Route::PlayerApi),
             ("/panel_api.php", Route::PanelApi),
             ("/get.php", Route::Playlist),
+            ("/playlist.m3u", Route::Playlist),
+            ("/p/{token}", Route::ShortPlaylist),
             ("/xmltv.php", Route::Guide),
+            ("/xmltv.xml", Route::Guide),
+            ("/xmltv.xml.gz", Route::Guide),
+            ("/e/{token}", Route::ShortGuide),
+            ("/hdhr/{token}", Route::Tuner),
+            ("/hdhr/{token}/", Route::Tuner),
+            ("/hdhr/{token}/{*path}", Route::Tuner),
             ("/live/{user}/{password}/{file}", Route::Live),
             ("/{user}/{password}/{file}", Route::Live),
             ("/ace/getstream", Route::AceStream),
@@ -91,137 +98,28 @@ async fn dispatch(app: &Arc<App>, routes: &Routes, request: &Request) -> Reply {
             return reply;
         }
     }
+    let param = |name| found.params.get(name).and_then(|raw| percent_decode_str(raw).decode_utf8().ok());
+    let token = param("token");
     match found.value {
-        Route::PlayerApi => api(app, request, xtream::player_api),
-        Route::PanelApi => api(app, request, xtream::panel_api),
-        Route::Playlist => get_playlist(app, request),
-        Route::Guide => get_guide(app, request),
-        Route::Live => {
-            let param = |name| found.params.get(name).and_then(|raw| percent_decode_str(raw).decode_utf8().ok());
-            match (param("user"), param("password"), param("file")) {
-                (Some(user), Some(password), Some(file)) => live::channel(app, request, &user, &password, &file).await,
-                _ => text(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
-            }
+        Route::PlayerApi => lists::api(app, request, xtream::player_api),
+        Route::PanelApi => lists::api(app, request, xtream::panel_api),
+        Route::Playlist => lists::playlist(app, request, None),
+        Route::ShortPlaylist => lists::playlist(app, request, Some(token.as_deref().unwrap_or_default())),
+        Route::Guide => lists::guide(app, request, None),
+        Route::ShortGuide => lists::guide(app, request, Some(token.as_deref().unwrap_or_default())),
+        Route::Tuner => {
+            let path = found.params.get("path").unwrap_or_default();
+            tuner::answer(app, request, token.as_deref().unwrap_or_default(), path).await
         }
+        Route::Live => match (param("user"), param("password"), param("file")) {
+            (Some(user), Some(password), Some(file)) => live::channel(app, request, &user, &password, &file).await,
+            _ => text(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
+        },
         Route::AceStream => live::ace(app, request).await,
         Route::AceStatus => ace_status(app, request),
         Route::Health => json_reply(StatusCode::OK, &json!({"status": "ok"})),
         Route::Ready => json_reply(StatusCode::OK, &json!({"status": "ready"})),
     }
-}
-
-/// The address that links in this answer carry.
-fn base(app: &App, request: &Request) -> Base {
-    let local = request.local.map_or((std::net::Ipv4Addr::LOCALHOST.into(), 80), |a| (a.ip(), a.port()));
-    app.addressing.base(&request.headers, request.peer.ip(), local)
-}
-
-fn credentials(request: &Request) -> (&str, &str) {
-    (request.query.get("username").unwrap_or_default(), request.query.get("password").unwrap_or_default())
-}
-
-fn api(app: &App, request: &Request, answer: impl FnOnce(xtream::Ask<'_>) -> xtream::Pieces) -> Reply {
-    let catalog = app.library.catalog();
-    let (name, password) = credentials(request);
-    // Players take a refusal only in this form.
-    let body = match live::login(app, &catalog, request, name, password) {
-        Ok(viewer) => Body::pull(answer(xtream::Ask {
-            catalog: &catalog,
-            guide: &app.guide,
-            viewer: &viewer,
-            params: &request.query,
-            base: &base(app, request),
-            active: app.seats.active(viewer.user.id),
-            now: epoch_now(),
-        })),
-        Err(Denied::Credentials) => Body::Full(xtream::refused()),
-        Err(denied @ Denied::TooMany { .. }) => return live::Refusal::Denied(denied).reply(),
-    };
-    let mut reply = reply(StatusCode::OK, "application/json", body);
-    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
-}
-
-/// `get.php`: `type=m3u|m3u_plus`, `output=ts|mpegts|hls|m3u8`.
-fn get_playlist(app: &App, request: &Request) -> Reply {
-    let catalog = app.library.catalog();
-    let (name, password) = credentials(request);
-    let viewer = match live::admit(app, &catalog, request, name, password) {
-        Ok(viewer) => viewer,
-        Err(refusal) => return refusal.reply(),
-    };
-    let format = match request.query.get("output").unwrap_or("ts") {
-        "" | "ts" | "mpegts" => OutputFormat::Ts,
-        "hls" | "m3u8" => OutputFormat::M3u8,
-        other => {
-            let shown = yagi_api::text::clean(other, 16).into_owned();
-            return text(
-                StatusCode::BAD_REQUEST,
-                format_args!("output={shown} is not served; expected ts, mpegts, hls or m3u8"),
-            );
-        }
-    };
-    if let Err(refusal) = live::may_have(&viewer, format) {
-        return refusal.reply();
-    }
-    let plus = request.query.get("type") != Some("m3u");
-    let style = playlist::write::Style { plus, extension: format.word() };
-    let pieces = playlist::write::pieces(catalog, viewer, base(app, request).to_string(), style);
-    // mpv and VLC take application/vnd.apple.mpegurl for HLS and do not know octet-stream; mpv compares the whole value, so
-    // a charset behind it makes it no playlist.
-    let mut reply = reply(StatusCode::OK, "audio/x-mpegurl", Body::pull(pieces));
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"playlist.m3u\""));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    reply
-}
-
-fn get_guide(app: &App, request: &Request) -> Reply {
-    let catalog = app.library.catalog();
-    let (name, password) = credentials(request);
-    let viewer = match live::admit(app, &catalog, request, name, password) {
-        Ok(viewer) => viewer,
-        Err(refusal) => return refusal.reply(),
-    };
-    let now = epoch_now();
-    let gzip = accepts_gzip(&request.headers);
-    let etag = guide::write::etag(&app.guide, &catalog, &viewer, now, gzip);
-    let known = request.header(header::IF_NONE_MATCH).is_some_and(|held| held.split(',').any(|t| same_tag(t, &etag)));
-    let mut reply = if known {
-        let mut reply = no_content();
-        *reply.status_mut() = StatusCode::NOT_MODIFIED;
-        reply
-    } else {
-        let pieces = guide::write::pieces(&app.guide, catalog, viewer, now);
-        let body = if gzip { Body::pull(guide::write::gzip(pieces)) } else { Body::pull(pieces) };
-        reply(StatusCode::OK, "application/xml; charset=utf-8", body)
-    };
-    let headers = reply.headers_mut();
-    if gzip && !known {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    reply
-}
-
-/// The weak comparison of RFC 9110 §8.8.3.2.
-fn same_tag(held: &str, etag: &str) -> bool {
-    let held = held.trim();
-    held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag.strip_prefix("W/").unwrap_or(etag)
-}
-
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .map(|coding| coding.split_once(';').map_or((coding.trim(), ""), |(c, q)| (c.trim(), q.trim())))
-        .any(|(coding, q)| coding.eq_ignore_ascii_case("gzip") && !matches!(q, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
 }
 
 /// `/ace/status`: the streams that the asker may know of, without their viewers.
@@ -262,19 +160,12 @@ mod tests {
         assert_eq!(at("/u/p/1"), Some(Route::Live));
         assert_eq!(at("/ace/getstream"), Some(Route::AceStream));
         assert_eq!(at("/get.php"), Some(Route::Playlist));
+        assert_eq!(at("/p/token"), Some(Route::ShortPlaylist));
+        assert_eq!(at("/e/token.xml.gz"), Some(Route::ShortGuide));
+        assert_eq!(at("/hdhr/token"), Some(Route::Tuner));
+        assert_eq!(at("/hdhr/token/discover.json"), Some(Route::Tuner));
+        assert_eq!(at("/hdhr/token/auto/v7"), Some(Route::Tuner));
         assert_eq!(at("/movie/u/p/1.mp4"), None);
         assert_eq!(at("/"), None);
-    }
-
-    #[test]
-    fn gzip_is_sent_only_to_those_that_ask() {
-        let asks = |v: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(v));
-            accepts_gzip(&headers)
-        };
-        assert!(asks("deflate, gzip, br") && asks("GZIP;q=0.5"));
-        assert!(!asks("identity") && !asks("gzip;q=0") && !accepts_gzip(&HeaderMap::new()));
-        assert!(same_tag(" W/\"a\"", "\"a\"") && same_tag("*", "\"a\"") && !same_tag("\"b\"", "\"a\""));
     }
 }

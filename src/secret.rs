@@ -84,6 +84,9 @@ const OPEN_KEYS: &[&str] = &[
 /// First path segments of Xtream stream paths: the two after them are credentials.
 const XTREAM: &[&str] = &["live", "movie", "series", "timeshift"];
 
+/// First path segments behind which a token stands.
+const TOKENS: &[&str] = &["p", "e", "hdhr"];
+
 /// Text of `url` with the secret parts replaced by `****`. Works on any text: relative paths, broken URLs.
 pub fn redact(url: &str) -> String {
     parts(url).into_iter().map(|part| if part.secret { "****" } else { part.text }).collect()
@@ -135,13 +138,14 @@ fn parts(url: &str) -> Vec<Part<'_>> {
     };
     let segments: Vec<&str> = path.split('/').collect();
     let word = segments.iter().position(|p| XTREAM.contains(p)).filter(|at| segments.len() > at + 2);
-    let hidden = match word {
-        Some(at) => at + 1..at + 3,
-        None => {
-            let last = segments.len() - 1;
-            let named = last >= 2 && !segments[last - 2].is_empty() && is_stream_id(segments[last]);
-            if named { last - 2..last } else { 0..0 }
-        }
+    let last = segments.len() - 1;
+    let named = last >= 2 && !segments[last - 2].is_empty() && is_stream_id(segments[last]);
+    let token = segments.iter().position(|p| TOKENS.contains(p)).filter(|at| last > *at);
+    let hidden = match (word, token) {
+        (Some(at), _) => at + 1..at + 3,
+        (None, _) if named => last - 2..last,
+        (None, Some(at)) => at + 1..at + 2,
+        (None, None) => 0..0,
     };
     for (i, segment) in segments.into_iter().enumerate() {
         if i > 0 {
@@ -201,6 +205,9 @@ mod tests {
             ("/u/p/12.ts", "/****/****/12.ts"),
             ("http://h/u/p/12", "http://h/****/****/12"),
             ("http://h/a/b/c.m3u", "http://h/a/b/c.m3u"),
+            ("http://h/pre/p/tok?type=m3u", "http://h/pre/p/****?type=m3u"),
+            ("/e/tok.xml.gz", "/e/****"),
+            ("/hdhr/tok/auto/v7", "/hdhr/****/auto/v7"),
             ("/get.php?username=u&password=p&type=m3u", "/get.php?username=****&password=****&type=m3u"),
             ("http://h/x?token=t#frag", "http://h/x?token=****#****"),
             ("not a url", "not a url"),

@@ -71,6 +71,7 @@ enum Route {
     Status,
     Stream,
     Streams,
+    Token,
     Urls,
     User,
     Users,
@@ -106,6 +107,7 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("/api/users", "GET, POST", Route::Users),
     ("/api/users/{id}", "DELETE, GET, PATCH", Route::User),
     ("/api/users/{id}/password", "POST", Route::Password),
+    ("/api/users/{id}/token", "DELETE, POST", Route::Token),
     ("/api/users/{id}/urls", "GET", Route::Urls),
 ];
 
@@ -186,6 +188,8 @@ async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
         Route::User if is(Method::DELETE) => users::delete(ask).await,
         Route::User => users::show(&ask),
         Route::Password => users::reset_password(ask).await,
+        Route::Token if is(Method::DELETE) => users::revoke_token(ask).await,
+        Route::Token => users::reset_token(ask).await,
         Route::Urls => users::urls(&ask),
         Route::Sources if is(Method::POST) => sources::create(ask).await,
         Route::Sources => sources::list(&ask),

@@ -24,6 +24,10 @@ const HELP: &[(&str, &str)] = &[
     ("guide_interval_s", "Seconds between refreshes of new guides."),
     ("user_max_connections", "Connection limit of new users; 0: none."),
     ("refresh_min_percent", "A refresh that leaves fewer than this share of the channels is held back; 0: never."),
+    (
+        "timezone",
+        "Zone of the times that players are told (server_info, short guide), e.g. Europe/Rome; xmltv.php is UTC.",
+    ),
 ];
 
 fn rows(app: &App) -> Vec<Setting> {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     app::App,
     clock::epoch_now,
+    hdhr,
     http::{Base, base::bracketed},
     library::{Catalog, Viewer},
 };
@@ -101,15 +102,35 @@ pub async fn reset_password(ask: Ask<'_>) -> Answer {
     ok(&NewUser { user: row(ask.app, &user), password })
 }
 
+/// Another token, and the links with it. Connections that came by the old one cannot be told from others: all end.
+pub async fn reset_token(ask: Ask<'_>) -> Answer {
+    let (id, base) = (id(&ask)?, base(&ask)?);
+    let viewer = ask.app.library.reset_token(&ask.actor, id).await?;
+    ask.app.seats.kick_user(id);
+    ok(&links(&ask.app.library.catalog(), &viewer, &base))
+}
+
+pub async fn revoke_token(ask: Ask<'_>) -> Answer {
+    let id = id(&ask)?;
+    ask.app.library.revoke_token(&ask.actor, id).await?;
+    ask.app.seats.kick_user(id);
+    done()
+}
+
 pub fn urls(ask: &Ask<'_>) -> Answer {
-    input::only(&ask.request.query, &["base"])?;
-    let base = match ask.request.query.get("base").map(str::trim) {
-        None | Some("") => own_address(ask.app),
-        Some(text) => text.parse().map_err(|e| ApiError::invalid("base", e))?,
-    };
+    let base = base(ask)?;
     let catalog = ask.app.library.catalog();
     let viewer = find(ask, &catalog)?;
     ok(&links(&catalog, &viewer, &base))
+}
+
+/// The address for links: `?base=`, else our own.
+fn base(ask: &Ask<'_>) -> Result<Base, ApiError> {
+    input::only(&ask.request.query, &["base"])?;
+    match ask.request.query.get("base").map(str::trim) {
+        None | Some("") => Ok(own_address(ask.app)),
+        Some(text) => text.parse().map_err(|e| ApiError::invalid("base", e)),
+    }
 }
 
 /// The public address of the configuration, else the first listener's.
@@ -124,7 +145,16 @@ fn links(catalog: &Catalog, viewer: &Viewer, base: &Base) -> UserUrls {
     // Neither may hold anything that a URL would have to escape.
     let (name, password) = (&viewer.user.name, viewer.password.expose());
     let login = format!("username={name}&password={password}");
+    let token = viewer.token.as_ref().map(|t| t.expose());
+    let with = |path: &str| token.map(|t| format!("{base}/{path}/{t}"));
+    let channels = catalog.lineup(viewer).count();
+    let crowded = channels > hdhr::CROWDED;
     UserUrls {
+        short: with("p"),
+        short_guide: with("e"),
+        hdhr: with("hdhr"),
+        notes: crowded.then(|| hdhr::crowded(channels)).into_iter().collect(),
+        token: token.map(str::to_owned),
         name: name.clone(),
         password: password.to_owned(),
         server: base.to_string(),
@@ -154,6 +184,10 @@ mod tests {
             urls.playlist,
             "https://tv.example.org/iptv/get.php?username=ada&password=pw1&type=m3u_plus&output=ts"
         );
+        assert_eq!(urls.short.as_deref(), Some("https://tv.example.org/iptv/p/token-of-ada"));
+        assert_eq!(urls.short_guide.as_deref(), Some("https://tv.example.org/iptv/e/token-of-ada"));
+        assert_eq!(urls.hdhr.as_deref(), Some("https://tv.example.org/iptv/hdhr/token-of-ada"));
+        assert_eq!(urls.notes, Vec::<String>::new());
         assert_eq!(urls.stream.as_deref(), Some("https://tv.example.org/iptv/live/ada/pw1/7.ts"));
         assert_eq!(
             links(&catalog, catalog.viewer("kid").unwrap(), &base).stream,

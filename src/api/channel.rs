@@ -45,6 +45,12 @@ impl Channel {
     pub fn is_listed(&self) -> bool {
         self.enabled && self.retired_at.is_none()
     }
+
+    /// Whether its picture is made by the daemon itself.
+    #[must_use]
+    pub fn is_testcard(&self) -> bool {
+        self.sources.first().is_some_and(|s| s.url == "testcard:")
+    }
 }
 
 /// One place a channel's picture can come from.

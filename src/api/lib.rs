@@ -47,4 +47,4 @@ pub use settings::{LagPolicy, LimitPolicy, Setting, Settings, SettingsPatch};
 pub use source::{RefreshReport, RefreshState, Source, SourceDraft, SourceKind, SourcePatch};
 pub use status::{Backup, BackupRequest, Hello, LogFilter, Reload, ReloadedKey, Status};
 pub use stream::{ClientRow, ClientState, StreamRow, StreamState};
-pub use user::{NewUser, OutputFormat, User, UserDraft, UserExtend, UserPatch, UserStatus, UserUrls};
+pub use user::{NewUser, OutputFormat, PlayerFamily, User, UserDraft, UserExtend, UserPatch, UserStatus, UserUrls};

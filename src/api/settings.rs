@@ -34,6 +34,8 @@ pub struct Settings {
     pub user_max_connections: u32,
     /// A refresh that would leave fewer than this share of a playlist's channels is held back, in percent; 0: never.
     pub refresh_min_percent: u32,
+    /// IANA zone of the times that players are told, e.g. `Europe/Rome`.
+    pub timezone: String,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             guide_interval_s: 43_200,
             user_max_connections: 1,
             refresh_min_percent: 50,
+            timezone: "UTC".to_owned(),
         }
     }
 }

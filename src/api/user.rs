@@ -23,6 +23,9 @@ pub struct User {
     /// Names of the categories this viewer may see; none: all.
     pub categories: Option<Vec<String>>,
     pub note: String,
+    /// How answers are spelled for this viewer's players.
+    #[serde(default)]
+    pub player: PlayerFamily,
     /// Epoch seconds.
     pub created_at: i64,
     /// Streams at this moment. Filled by the daemon, ignored on input.
@@ -67,6 +70,35 @@ impl UserStatus {
             Self::Active => "Active",
             Self::Expired => "Expired",
             Self::Disabled => "Disabled",
+        }
+    }
+}
+
+/// Players that want another spelling of the Xtream answers than the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlayerFamily {
+    /// Told by the User-Agent of each request.
+    #[default]
+    Auto,
+    /// As Xtream Codes 2.9: what most players were made for.
+    Standard,
+    /// IPTV Smarters: counts as numbers.
+    Smarters,
+    /// Made for XUI panels: epoch seconds as the `end` of the short guide.
+    Xui,
+}
+
+impl PlayerFamily {
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Standard, Self::Smarters, Self::Xui];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Standard => "standard",
+            Self::Smarters => "smarters",
+            Self::Xui => "xui",
         }
     }
 }
@@ -117,6 +149,8 @@ pub struct UserDraft {
     pub categories: Option<Vec<String>>,
     #[serde(default)]
     pub note: String,
+    #[serde(default)]
+    pub player: PlayerFamily,
 }
 
 /// What a PATCH carries: absent fields stay; `null` clears where clearing has a meaning.
@@ -138,6 +172,7 @@ pub struct UserPatch {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub categories: Option<Option<Vec<String>>>,
     pub note: Option<String>,
+    pub player: Option<PlayerFamily>,
 }
 
 /// Tells `null` from absent.
@@ -172,6 +207,22 @@ pub struct UserUrls {
     pub player_api: String,
     /// A first stream to try, when the viewer sees any channel.
     pub stream: Option<String>,
+    /// Stands for name and password wherever players take them, and can be revoked alone. None: `POST /api/users/{id}/token`
+    /// makes one. The following links carry it and no password.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// The playlist.
+    #[serde(default)]
+    pub short: Option<String>,
+    /// The guide.
+    #[serde(default)]
+    pub short_guide: Option<String>,
+    /// The address of a network tuner (HDHomeRun), for Plex, Jellyfin and Emby.
+    #[serde(default)]
+    pub hdhr: Option<String>,
+    /// What to know before handing them out.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Body of `POST /api/users/{id}/extend`: days behind the present end, or behind now when that is over.

@@ -60,6 +60,13 @@ pub(super) const KEYS: &[Key] = &[
     key("import.max_entries", Kind::Number(1, 10_000_000), "entries of a playlist"),
     key("import.max_seconds", Kind::Number(1, DAY), "seconds for a download and its reading"),
     key("ace.open_networks", Kind::List(network), "networks that need no credentials at /ace"),
+    key(
+        "hdhr.announce",
+        Kind::Text(viewer),
+        "viewer whose network tuner answers searches of the local network; empty: none",
+    ),
+    key("hdhr.networks", Kind::List(network), "networks that may use network tuners"),
+    key("hdhr.tuners", Kind::Number(0, 255), "streams of a network tuner at once; 0: the viewer's limit, or 4"),
     key("demo.enabled", Kind::Switch, "test-card channel and first viewer on the first start"),
 ];
 
@@ -183,6 +190,13 @@ fn address(text: &str) -> Result<(), String> {
 
 fn network(text: &str) -> Result<(), String> {
     text.parse::<Network>().map(drop).map_err(str::to_owned)
+}
+
+fn viewer(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    yagi_api::text::user_name_fault(name).map_or(Ok(()), |why| Err(format!("the name of a viewer {why}")))
 }
 
 fn base(text: &str) -> Result<(), String> {

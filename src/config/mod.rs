@@ -26,6 +26,7 @@ pub struct Config {
     pub stream: Stream,
     pub import: Import,
     pub ace: Ace,
+    pub hdhr: Hdhr,
     pub demo: Demo,
 }
 
@@ -173,6 +174,34 @@ impl Default for Import {
 pub struct Ace {
     /// Networks (CIDR) that need no viewer's credentials, e.g. `127.0.0.0/8`.
     pub open_networks: Vec<String>,
+}
+
+/// The network tuner (HDHomeRun) at `/hdhr/TOKEN`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hdhr {
+    /// Name of the viewer whose tuner answers searches of the local network; whoever can ask gets its token. Empty: none.
+    pub announce: String,
+    /// Networks (CIDR) that may use tuners and find the announced one.
+    pub networks: Vec<String>,
+    /// Streams of a tuner at once; 0: the viewer's own limit, or 4 when it has none.
+    pub tuners: u32,
+}
+
+impl Default for Hdhr {
+    fn default() -> Self {
+        let private = [
+            "127.0.0.0/8",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "169.254.0.0/16",
+            "::1/128",
+            "fc00::/7",
+            "fe80::/10",
+        ];
+        Self { announce: String::new(), networks: private.map(str::to_owned).into(), tuners: 0 }
+    }
 }
 
 /// The first start.

@@ -102,7 +102,7 @@ impl Guide {
             _ => {
                 let mut m = Matched { generation: shelf.number, rev: catalog.rev, with: 0, without: 0 };
                 for channel in catalog.channels().iter().filter(|c| c.is_listed()) {
-                    let has = testcard::is_testcard(channel) || shelf.find(channel).is_some();
+                    let has = channel.is_testcard() || shelf.find(channel).is_some();
                     *(if has { &mut m.with } else { &mut m.without }) += 1;
                 }
                 *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some(m);
@@ -170,7 +170,7 @@ fn drop_file(path: &Path, reason: &str) {
 }
 
 fn walk(shelf: &Shelf, channel: &Channel, now: i64, from: i64) -> Programmes {
-    if testcard::is_testcard(channel) {
+    if channel.is_testcard() {
         return Box::new(testcard::programmes(now).filter(move |p| p.stop > from).map(Ok));
     }
     match shelf.find(channel).map(|(generation, at)| Walk::new(generation, at, from)) {

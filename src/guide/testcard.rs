@@ -3,15 +3,10 @@
 //! Owns which channels have it and its programmes: one an hour, from the hour before now to a day ahead.
 //! Must not enter: files, clocks. Invariant: exactly one programme spans any `now`.
 
-use yagi_api::{Channel, Locator, Programme};
+use yagi_api::Programme;
 
 const HOUR: i64 = 3600;
 const AHEAD_H: i64 = 24;
-
-/// Whether the channel shows the test card first of all.
-pub fn is_testcard(channel: &Channel) -> bool {
-    channel.sources.first().is_some_and(|s| matches!(Locator::parse(&s.url), Ok(Locator::TestCard)))
-}
 
 /// Its programmes, oldest first, as seen at `now`.
 pub fn programmes(now: i64) -> impl Iterator<Item = Programme> + Send + 'static {

@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use yagi_api::{Channel, Programme};
 
 use super::{Guide, Programmes, shelf::Shelf, testcard, time, walk};
@@ -185,46 +184,22 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// The same, compressed as it goes.
-pub fn gzip(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> impl Iterator<Item = Bytes> + Send + 'static {
-    Gzip { pieces, encoder: Some(GzEncoder::new(Vec::with_capacity(PIECE), Compression::fast())) }
+/// What the bytes of [`pieces`] depend on, beside the edition of line-up and guide.
+pub fn key(catalog: &Catalog, viewer: &Viewer, now: i64) -> String {
+    let card = catalog.has_testcard(viewer).then(|| testcard::edition(now));
+    format!("{:?} {card:?}", viewer.class())
 }
 
-struct Gzip<I> {
-    pieces: I,
-    encoder: Option<GzEncoder<Vec<u8>>>,
-}
-
-impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        let mut taken = 0;
-        while let Some(encoder) = &mut self.encoder {
-            match self.pieces.next() {
-                Some(piece) => {
-                    // Writing to a Vec cannot fail.
-                    let _ = encoder.write_all(&piece);
-                    taken += 1;
-                    // A guide that packs well must not keep its thread for long.
-                    let ready = encoder.get_ref().len();
-                    if ready >= PIECE / 2 || (taken >= 8 && ready > 0) {
-                        return Some(std::mem::take(encoder.get_mut()).into());
-                    }
-                }
-                None => return self.encoder.take()?.finish().ok().map(Bytes::from),
-            }
-        }
-        None
-    }
+/// When the bytes last changed; epoch seconds.
+pub fn changed_at(guide: &Guide, catalog: &Catalog, viewer: &Viewer, now: i64) -> i64 {
+    let card = catalog.has_testcard(viewer).then(|| testcard::edition(now) * 3600);
+    let built = guide.0.shelf.load().generations.iter().map(|g| g.facts.built_at).max();
+    [Some(catalog.edited_at), card, built].into_iter().flatten().max().unwrap_or(0)
 }
 
 /// Changes whenever the bytes of [`pieces`] would; strong, with its quotes.
 pub fn etag(guide: &Guide, catalog: &Catalog, viewer: &Viewer, now: i64, gzip: bool) -> String {
     let mut hash = DefaultHasher::new();
-    (guide.0.salt, guide.generation(), catalog.rev, &viewer.user.categories, gzip).hash(&mut hash);
-    if catalog.lineup(viewer).any(|c| testcard::is_testcard(c)) {
-        testcard::edition(now).hash(&mut hash);
-    }
+    (guide.0.salt, guide.generation(), catalog.edition, key(catalog, viewer, now), gzip).hash(&mut hash);
     format!("\"{:016x}\"", hash.finish())
 }

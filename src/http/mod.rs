@@ -4,11 +4,14 @@
 //! a bound or a request grow past its limit.
 
 pub mod base;
+pub mod gzip;
+pub mod prepared;
 pub mod reply;
 pub mod request;
 pub mod serve;
 mod socket;
 
 pub use base::{Addressing, Base, Network};
+pub use prepared::Prepared;
 pub use reply::{Body, Reply};
 pub use request::{Handover, Params, Peer, Presence, Request};

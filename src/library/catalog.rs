@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::tz::TimeZone;
 use yagi_api::{Category, CategoryId, Channel, ChannelId, Settings, Source, SourceId, User, UserId, UserStatus};
 
 use crate::{secret::Secret, store::sources::Validators};
@@ -18,7 +19,10 @@ use crate::{secret::Secret, store::sources::Validators};
 #[derive(Clone, Debug)]
 pub struct Viewer {
     pub user: User,
+    /// What links carry: the password, or for a login by token that token.
     pub password: Secret,
+    /// Stands for name and password where players give them.
+    pub token: Option<Secret>,
     /// Sorted ids of the categories this viewer may see; none: all.
     pub(super) allowed: Option<Box<[CategoryId]>>,
 }
@@ -27,6 +31,22 @@ impl Viewer {
     /// State of the account at `now` (epoch seconds).
     pub fn status(&self, now: i64) -> UserStatus {
         self.user.status(now)
+    }
+
+    /// Whether the text is the password or the token; takes the same time for both.
+    pub fn accepts(&self, guess: &str) -> bool {
+        let by_token = self.token.as_ref().is_some_and(|t| t.matches(guess));
+        self.password.matches(guess) || by_token
+    }
+
+    /// The same viewer as one that came with the token: no link made for it shows the password.
+    pub fn by_token(&self) -> Option<Self> {
+        Some(Self { password: self.token.clone()?, ..self.clone() })
+    }
+
+    /// Ids of the categories that it may see; none: all. Viewers that see the same have the same line-up.
+    pub fn class(&self) -> Option<&[CategoryId]> {
+        self.allowed.as_deref()
     }
 
     /// Whether this viewer may see the category. An allow-list whose categories are all gone allows nothing.
@@ -40,7 +60,16 @@ impl Viewer {
 pub struct Catalog {
     /// Grows with every committed change, also over restarts.
     pub rev: u64,
+    /// `rev` of the last change of channels, categories or settings: what players are listed depends on nothing later but
+    /// their own accounts.
+    pub edition: u64,
+    /// When that was; epoch seconds.
+    pub edited_at: i64,
+    /// None: UTC.
+    zone: Option<TimeZone>,
     channels: Box<[Arc<Channel>]>,
+    /// Those of the built-in source.
+    cards: Box<[Arc<Channel>]>,
     /// Whether the channel of the same index puts out its provider's guide id unchanged.
     owns_guide_id: Box<[bool]>,
     /// (channel id, index into `channels`), sorted.
@@ -49,6 +78,8 @@ pub struct Catalog {
     category_index: HashMap<CategoryId, u32>,
     viewers: BTreeMap<UserId, Arc<Viewer>>,
     names: HashMap<Box<str>, Arc<Viewer>>,
+    /// By digest: how long a look-up takes tells nothing of a token.
+    tokens: HashMap<[u8; 32], Arc<Viewer>>,
     sources: Box<[Arc<Source>]>,
     validators: HashMap<SourceId, Validators>,
     settings: Arc<Settings>,
@@ -58,6 +89,8 @@ pub struct Catalog {
 /// What a snapshot is built from; channels come sorted by number.
 pub(super) struct Parts {
     pub rev: u64,
+    pub edition: u64,
+    pub edited_at: i64,
     pub channels: Box<[Arc<Channel>]>,
     pub categories: Vec<Category>,
     pub viewers: BTreeMap<UserId, Arc<Viewer>>,
@@ -69,7 +102,18 @@ pub(super) struct Parts {
 
 impl Catalog {
     pub(super) fn build(parts: Parts) -> Self {
-        let Parts { rev, channels, mut categories, viewers, sources, validators, settings, set_keys } = parts;
+        let Parts {
+            rev,
+            edition,
+            edited_at,
+            channels,
+            mut categories,
+            viewers,
+            sources,
+            validators,
+            settings,
+            set_keys,
+        } = parts;
         let mut by_id: Box<[_]> = channels.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect();
         by_id.sort_unstable();
         let mut counts: HashMap<CategoryId, u32> = HashMap::new();
@@ -82,9 +126,17 @@ impl Catalog {
         }
         Self {
             rev,
+            edition,
+            edited_at,
+            zone: zone(&settings.timezone).filter(|z| *z != TimeZone::UTC),
+            cards: channels.iter().filter(|c| c.is_testcard()).cloned().collect(),
             owns_guide_id: owners(&channels, &by_id),
             category_index: categories.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect(),
             categories: categories.into_iter().map(Arc::new).collect(),
+            tokens: viewers
+                .values()
+                .filter_map(|v| Some((digest(v.token.as_ref()?.expose()), Arc::clone(v))))
+                .collect(),
             names: viewers.values().map(|v| (v.user.name.as_str().into(), Arc::clone(v))).collect(),
             channels,
             by_id,
@@ -133,6 +185,10 @@ impl Catalog {
         self.names.get(name)
     }
 
+    pub fn viewer_by_token(&self, token: &str) -> Option<&Arc<Viewer>> {
+        self.tokens.get(&digest(token)).filter(|v| v.token.as_ref().is_some_and(|t| t.matches(token)))
+    }
+
     pub fn viewer_by_id(&self, id: UserId) -> Option<&Arc<Viewer>> {
         self.viewers.get(&id)
     }
@@ -149,6 +205,16 @@ impl Catalog {
     /// What the source's server said at the last refresh that was applied.
     pub fn validators(&self, id: SourceId) -> Validators {
         self.validators.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// The zone of the settings; none: UTC.
+    pub fn zone(&self) -> Option<&TimeZone> {
+        self.zone.as_ref()
+    }
+
+    /// Whether this viewer's line-up has a channel that the daemon makes itself.
+    pub fn has_testcard(&self, viewer: &Viewer) -> bool {
+        self.cards.iter().any(|c| self.may_watch(viewer, c))
     }
 
     pub fn settings(&self) -> &Arc<Settings> {
@@ -176,6 +242,17 @@ impl Catalog {
         let owns = self.index(channel.id).is_some_and(|i| self.owns_guide_id[i]);
         if owns { Cow::Borrowed(&channel.guide_id) } else { Cow::Owned(own_id(channel.id)) }
     }
+}
+
+/// A zone by its name.
+pub(super) fn zone(name: &str) -> Option<TimeZone> {
+    if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, token.as_bytes()).as_ref());
+    out
 }
 
 fn own_id(id: ChannelId) -> String {

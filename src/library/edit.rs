@@ -150,6 +150,9 @@ fn attempt<T>(
     let rev = if told.is_empty() { state.rev } else { crate::store::settings::next_rev(&tx)? };
     tx.commit()?;
     state.rev = rev;
+    if told.iter().any(|t| matches!(t.noun, Noun::Channels | Noun::Categories | Noun::Settings)) {
+        (state.edition, state.edited_at) = (rev, super::now());
+    }
     state.stale = false;
     Ok((value, told))
 }

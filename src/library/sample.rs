@@ -60,6 +60,7 @@ impl Catalog {
                 formats: vec![OutputFormat::Ts],
                 categories: allowed(name).map(|ids| ids.iter().map(|c| format!("category {c}")).collect()),
                 note: String::new(),
+                player: yagi_api::PlayerFamily::Auto,
                 created_at: 1_767_225_600,
                 active: 0,
                 last_seen: None,
@@ -67,10 +68,13 @@ impl Catalog {
                 last_ip: String::new(),
             },
             password: Secret::new(password),
+            token: Some(Secret::new(format!("token-of-{name}"))),
             allowed: allowed(name).map(Into::into),
         };
         Self::build(Parts {
             rev: 1,
+            edition: 1,
+            edited_at: 1_767_225_600,
             channels: channels.iter().cloned().map(Arc::new).collect(),
             categories: vec![category(1, "News"), category(2, "Sport")],
             viewers: (1..)

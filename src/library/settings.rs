@@ -53,6 +53,14 @@ pub(super) fn with(settings: &Settings, key: &str, value: Option<Value>) -> Resu
     {
         return Err(ApiError::invalid(key, format!("expected a whole number from {least} to {most}")));
     }
+    if key == "timezone"
+        && let Some(name) = value.as_str()
+        && super::catalog::zone(name).is_none()
+    {
+        let why =
+            format!("expected the name of a time zone such as UTC or Europe/Rome, found {}", super::rules::text(name));
+        return Err(ApiError::invalid(key, why).with_hint("zones are those of the system's tzdata package"));
+    }
     let mut map = object(settings);
     map.insert(key.to_owned(), value);
     serde_json::from_value(Value::Object(map)).map_err(|e| ApiError::invalid(key, e.to_string()))
@@ -90,6 +98,8 @@ mod tests {
     fn values_out_of_range_or_of_another_kind_name_their_key() {
         let s = Settings::default();
         assert_eq!(with(&s, "linger_s", Some(json!(0))).unwrap().linger_s, 0);
+        assert_eq!(with(&s, "timezone", Some(json!("Europe/Rome"))).unwrap().timezone, "Europe/Rome");
+        assert_eq!(with(&s, "timezone", Some(json!("Rome"))).unwrap_err().field.as_deref(), Some("timezone"));
         assert_eq!(with(&s, "lag_policy", Some(json!("drop"))).unwrap().lag_policy, yagi_api::LagPolicy::Drop);
         for (key, value) in [("linger_s", json!(-1)), ("linger_s", json!("8")), ("lag_policy", json!("wait"))] {
             assert_eq!(with(&s, key, Some(value)).unwrap_err().field.as_deref(), Some(key));

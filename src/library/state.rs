@@ -26,6 +26,9 @@ pub struct Row {
 #[derive(Default)]
 pub struct State {
     pub rev: u64,
+    /// See [`Catalog::edition`].
+    pub edition: u64,
+    pub edited_at: i64,
     /// By number: the order of the snapshot, and the uniqueness of numbers.
     pub channels: BTreeMap<u32, Row>,
     pub numbers: HashMap<ChannelId, u32>,
@@ -56,7 +59,9 @@ impl From<rusqlite::Error> for Unreadable {
 
 impl State {
     pub fn load(conn: &Connection, sealer: &Sealer) -> Result<Self, Unreadable> {
-        let mut state = Self { rev: store::settings::rev(conn)?, ..Self::default() };
+        let rev = store::settings::rev(conn)?;
+        // What was changed since is not known: everything may have been.
+        let mut state = Self { rev, edition: rev, edited_at: super::now(), ..Self::default() };
         store::channels::load(conn, |channel, edited| {
             state.numbers.insert(channel.id, channel.number);
             state.channels.insert(channel.number, Row { channel: Arc::new(tight(channel)), edited });
@@ -67,7 +72,9 @@ impl State {
         }
         for account in store::users::load(conn)? {
             let password = sealer.unseal(&account.sealed).ok_or(Unreadable::Key)?;
-            let viewer = state.viewer(account, password);
+            let token =
+                account.token.as_deref().map(|sealed| sealer.unseal(sealed).ok_or(Unreadable::Key)).transpose()?;
+            let viewer = state.viewer(account, password, token);
             state.viewers.insert(viewer.user.id, viewer);
         }
         for (source, validators) in store::sources::load(conn)? {
@@ -93,7 +100,7 @@ impl State {
     }
 
     /// Resolves the names of allowed categories.
-    pub fn viewer(&self, account: Account, password: Secret) -> Arc<Viewer> {
+    pub fn viewer(&self, account: Account, password: Secret, token: Option<Secret>) -> Arc<Viewer> {
         let Account { mut user, allowed, .. } = account;
         let allowed = allowed.map(|mut ids| {
             ids.sort_unstable();
@@ -103,7 +110,7 @@ impl State {
         user.categories = allowed.as_ref().map(|ids| {
             ids.iter().filter_map(|id| self.categories.get(id)).map(|category| category.name.clone()).collect()
         });
-        Arc::new(Viewer { user, password, allowed })
+        Arc::new(Viewer { user, password, token, allowed })
     }
 
     /// After a category was renamed or deleted.
@@ -113,8 +120,8 @@ impl State {
             .values()
             .filter_map(|v| {
                 let ids = v.allowed.as_ref()?.iter().filter(|id| self.categories.contains_key(id)).copied().collect();
-                let account = Account { user: v.user.clone(), sealed: Vec::new(), allowed: Some(ids) };
-                Some(self.viewer(account, v.password.clone()))
+                let account = Account { user: v.user.clone(), sealed: Vec::new(), token: None, allowed: Some(ids) };
+                Some(self.viewer(account, v.password.clone(), v.token.clone()))
             })
             .collect();
         for viewer in viewers {
@@ -161,6 +168,8 @@ impl State {
     pub fn catalog(&self) -> Catalog {
         Catalog::build(Parts {
             rev: self.rev,
+            edition: self.edition,
+            edited_at: self.edited_at,
             channels: self.channels.values().map(|row| Arc::clone(&row.channel)).collect(),
             categories: self.categories.values().cloned().collect(),
             viewers: self.viewers.clone(),

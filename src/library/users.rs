@@ -23,6 +23,8 @@ use crate::{
 /// Without look-alikes: no 0 O o, 1 l I i, 2 Z z, 5 S s, 8 B, U V u v.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrtwxyACDEFGHJKLMNPQRTWXY34679";
 const LENGTH: usize = 12;
+/// A token is guessed at without a name: about 108 bits.
+const TOKEN_LENGTH: usize = 20;
 
 impl Library {
     pub async fn create_user(&self, actor: &str, draft: UserDraft) -> Answer<NewUser> {
@@ -32,12 +34,26 @@ impl Library {
     /// A new generated password; the old one stops working at once.
     pub async fn reset_password(&self, actor: &str, id: UserId) -> Answer<NewUser> {
         self.write(actor, move |edit| {
-            let password = generate()?;
+            let password = generate(LENGTH)?;
             let patch = UserPatch { password: Some(password.expose().to_owned()), ..UserPatch::default() };
             let viewer = update(edit, id, &patch)?;
             Ok(shown(&viewer))
         })
         .await
+    }
+
+    /// A new token; links with the old one stop working at once.
+    pub async fn reset_token(&self, actor: &str, id: UserId) -> Answer<Arc<Viewer>> {
+        self.write(actor, move |edit| {
+            let token = generate(TOKEN_LENGTH)?;
+            set_token(edit, id, Some(token))
+        })
+        .await
+    }
+
+    /// No token: only name and password let this viewer in.
+    pub async fn revoke_token(&self, actor: &str, id: UserId) -> Answer<Arc<Viewer>> {
+        self.write(actor, move |edit| set_token(edit, id, None)).await
     }
 
     pub async fn update_user(&self, actor: &str, id: UserId, patch: UserPatch) -> Answer<Arc<Viewer>> {
@@ -60,16 +76,16 @@ fn shown(viewer: &Viewer) -> NewUser {
     NewUser { user: viewer.user.clone(), password: viewer.password.expose().to_owned() }
 }
 
-/// Random, about 65 bits. Bytes that would favour some letters are drawn again.
-fn generate() -> Result<Secret, ApiError> {
+/// Random, about 5.4 bits a letter. Bytes that would favour some letters are drawn again.
+fn generate(length: usize) -> Result<Secret, ApiError> {
     let limit = 256 / ALPHABET.len() * ALPHABET.len();
-    let mut text = String::with_capacity(LENGTH);
+    let mut text = String::with_capacity(length);
     let mut bytes = [0u8; 32];
-    while text.len() < LENGTH {
+    while text.len() < length {
         getrandom::fill(&mut bytes)
             .map_err(|e| ApiError::new(ErrorCode::Unavailable, format!("the system gives no random bytes: {e}")))?;
         let fair = bytes.iter().filter(|b| usize::from(**b) < limit);
-        text.extend(fair.map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).take(LENGTH - text.len()));
+        text.extend(fair.map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).take(length - text.len()));
     }
     Ok(Secret::new(text))
 }
@@ -107,7 +123,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
             rules::password(text)?;
             Secret::new(text.as_str())
         }
-        None => generate()?,
+        None => generate(LENGTH)?,
     };
     let user = User {
         id: UserId(0),
@@ -122,6 +138,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
         formats: rules::formats(draft.formats.as_deref().unwrap_or(&[OutputFormat::Ts]))?,
         categories: None,
         note: rules::text(&draft.note),
+        player: draft.player,
         created_at: edit.now,
         active: 0,
         last_seen: None,
@@ -129,9 +146,10 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
         last_ip: String::new(),
     };
     let allowed = allowed(edit, draft.categories.as_deref())?;
-    let mut account = Account { user, sealed: seal(edit, &password)?, allowed };
+    let token = generate(TOKEN_LENGTH)?;
+    let mut account = Account { user, sealed: seal(edit, &password)?, token: Some(seal(edit, &token)?), allowed };
     store::users::insert(edit.tx, &mut account)?;
-    let viewer = put(edit, account, password, Change::Created);
+    let viewer = put(edit, account, password, Some(token), Change::Created);
     Ok(shown(&viewer))
 }
 
@@ -159,18 +177,37 @@ fn update(edit: &mut Edit<'_>, id: UserId, patch: &UserPatch) -> Result<Arc<View
     user.enabled = patch.enabled.unwrap_or(user.enabled);
     user.trial = patch.trial.unwrap_or(user.trial);
     user.note = patch.note.as_deref().map_or(user.note, rules::text);
+    user.player = patch.player.unwrap_or(user.player);
     let allowed = match &patch.categories {
         Some(names) => allowed(edit, names.as_deref())?,
         None => old.allowed.as_ref().map(|ids| ids.to_vec()),
     };
-    user.version += 1;
-    let account = Account { user, sealed: seal(edit, &password)?, allowed };
-    store::users::update(edit.tx, &account)?;
-    Ok(put(edit, account, password, Change::Updated))
+    store_again(edit, user, password, old.token.clone(), allowed)
 }
 
-fn put(edit: &mut Edit<'_>, account: Account, password: Secret, change: Change) -> Arc<Viewer> {
-    let viewer = edit.state().viewer(account, password);
+fn set_token(edit: &mut Edit<'_>, id: UserId, token: Option<Secret>) -> Result<Arc<Viewer>, Fault> {
+    let old = Arc::clone(edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?);
+    let allowed = old.allowed.as_ref().map(|ids| ids.to_vec());
+    store_again(edit, old.user.clone(), old.password.clone(), token, allowed)
+}
+
+/// The row in its next version.
+fn store_again(
+    edit: &mut Edit<'_>,
+    mut user: User,
+    password: Secret,
+    token: Option<Secret>,
+    allowed: Option<Vec<CategoryId>>,
+) -> Result<Arc<Viewer>, Fault> {
+    user.version += 1;
+    let sealed = token.as_ref().map(|t| seal(edit, t)).transpose()?;
+    let account = Account { user, sealed: seal(edit, &password)?, token: sealed, allowed };
+    store::users::update(edit.tx, &account)?;
+    Ok(put(edit, account, password, token, Change::Updated))
+}
+
+fn put(edit: &mut Edit<'_>, account: Account, password: Secret, token: Option<Secret>, change: Change) -> Arc<Viewer> {
+    let viewer = edit.state().viewer(account, password, token);
     edit.change().viewers.insert(viewer.user.id, Arc::clone(&viewer));
     edit.tell(Noun::Users, change, viewer.user.id.0, Some(&viewer.user));
     viewer
@@ -184,7 +221,7 @@ mod tests {
     fn generated_passwords_can_be_read_aloud_and_pasted_into_urls() {
         let mut seen = std::collections::HashSet::new();
         for _ in 0..200 {
-            let password = generate().unwrap();
+            let password = generate(LENGTH).unwrap();
             assert_eq!(password.expose().len(), LENGTH);
             assert!(rules::password(password.expose()).is_ok());
             assert!(!password.expose().contains(['0', 'O', 'o', '1', 'l', 'I', 'i', '5', 'S', 'B', '8']));

@@ -151,7 +151,9 @@ fn playlist_figures_importing() {
     let viewer = std::sync::Arc::clone(catalog.viewers().next().unwrap());
     let began = Instant::now();
     let bytes: usize =
-        write::pieces(catalog, viewer, "http://h:8080".into(), write::Style::default()).map(|p| p.len()).sum();
+        write::pieces(catalog, viewer, "http://h:8080".into(), write::Style::default(), write::Filter::default())
+            .map(|p| p.len())
+            .sum();
     println!("get.php of {count}: {:?}, {} kB", began.elapsed(), bytes >> 10);
     runtime.block_on(library.close());
     drop(library);

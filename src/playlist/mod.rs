@@ -2,6 +2,7 @@
 //!
 //! Must not enter: SQL, logins, `App`. Invariant: foreign text never fails a reader; it is reported.
 
+pub mod forms;
 pub mod identity;
 pub mod m3u;
 #[cfg(test)]

@@ -1,28 +1,71 @@
-//! `get.php`: the line-up of one viewer as M3U, in pieces.
+//! `get.php`: the line-up of one viewer, in pieces.
 //!
-//! Owns the spelling of every line. Must not enter: logins, sockets, upstream addresses (a playlist never shows where a picture
-//! comes from, so catch-up facts of providers are not written). Invariant: one entry is two lines; no quote, control character or
-//! comma of a name can shift what follows it.
+//! Owns which channels are written, and their addresses. Must not enter: logins, sockets, upstream addresses (a playlist never
+//! shows where a picture comes from, so catch-up facts of providers are not written). Invariant: a piece and no list is in memory.
 
 use std::{fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
-use yagi_api::{Channel, text::is_foul};
+use yagi_api::{CategoryId, Channel};
 
+use super::forms::{Form, Row};
 use crate::library::{Catalog, Viewer};
 
 /// What the player asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Style {
-    /// `type=m3u_plus`: with attributes. `type=m3u` is names and URLs only.
-    pub plus: bool,
-    /// Extension of the stream URLs, without the dot: `ts`.
+    pub form: Form,
+    /// Extension of the stream URLs, without the dot.
     pub extension: &'static str,
+    /// Whether to say what the streams are: spares Kodi a look at each.
+    pub mimetype: bool,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { plus: true, extension: "ts" }
+        Self { form: Form::Plus, extension: "ts", mimetype: false }
+    }
+}
+
+/// Which channels of the line-up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Sorted; none: all.
+    categories: Option<Vec<CategoryId>>,
+    /// In lower case; all must be in the name.
+    terms: Vec<String>,
+}
+
+impl Filter {
+    /// `category`: ids or names, separated by commas; `search`: words.
+    ///
+    /// # Errors
+    /// The category that does not exist.
+    pub fn new(catalog: &Catalog, viewer: &Viewer, category: &str, search: &str) -> Result<Self, String> {
+        let seen = || catalog.categories().iter().filter(|c| viewer.sees(c.id));
+        let find = |word: &str| {
+            let by_name = || seen().find(|c| c.name.to_lowercase() == word.to_lowercase());
+            let found = seen().find(|c| c.id.to_string() == word).or_else(by_name);
+            found.map(|c| c.id).ok_or_else(|| yagi_api::text::clean(word, 64).into_owned())
+        };
+        // A name may hold commas itself.
+        let words: Vec<&str> = match category.trim() {
+            "" | "0" | "*" => Vec::new(),
+            whole if find(whole).is_ok() => vec![whole],
+            list => list.split(',').map(str::trim).filter(|w| !w.is_empty()).collect(),
+        };
+        let mut ids = words.iter().map(|w| find(w)).collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        let terms = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
+        Ok(Self { categories: (!words.is_empty()).then_some(ids), terms })
+    }
+
+    fn takes(&self, channel: &Channel) -> bool {
+        self.categories.as_ref().is_none_or(|ids| ids.binary_search(&channel.category).is_ok())
+            && (self.terms.is_empty() || {
+                let name = channel.name.to_lowercase();
+                self.terms.iter().all(|t| name.contains(t.as_str()))
+            })
     }
 }
 
@@ -34,72 +77,59 @@ pub fn pieces(
     viewer: Arc<Viewer>,
     base: String,
     style: Style,
+    filter: Filter,
 ) -> impl Iterator<Item = Bytes> + Send + 'static {
     let mut next = 0;
-    let mut begun = false;
+    let (mut begun, mut ended) = (false, false);
+    let mut url = String::new();
     std::iter::from_fn(move || {
         let mut out = String::new();
         if !begun {
             begun = true;
-            header(&mut out, &viewer, &base);
+            let (guide, own) = links(&viewer, &base);
+            style.form.head(&mut out, &guide, &own);
         }
         while next < catalog.channels().len() && out.len() < PIECE {
             let channel = &catalog.channels()[next];
             next += 1;
-            if catalog.may_watch(&viewer, channel) {
+            if catalog.may_watch(&viewer, channel) && filter.takes(channel) {
                 if out.capacity() < PIECE {
                     out.reserve(PIECE + 4096);
                 }
-                entry(&mut out, &catalog, &viewer, channel, &base, style);
+                url.clear();
+                let (name, password) = (&viewer.user.name, viewer.password.expose());
+                let _ = write!(url, "{base}/live/{name}/{password}/{}.{}", channel.id, style.extension);
+                let row = Row {
+                    channel,
+                    output_id: &catalog.output_id(channel),
+                    category: catalog.category_name(channel),
+                    url: &url,
+                    mimetype: style.mimetype.then(|| mimetype(style.extension)),
+                };
+                style.form.entry(&mut out, &row);
             }
+        }
+        if !ended && next >= catalog.channels().len() {
+            ended = true;
+            style.form.tail(&mut out);
         }
         (!out.is_empty()).then(|| Bytes::from(out))
     })
 }
 
-/// Kodi reads the first of the two, others know one or the other.
-fn header(out: &mut String, viewer: &Viewer, base: &str) {
-    let (name, password) = (&viewer.user.name, viewer.password.expose());
-    let guide = format!("{base}/xmltv.php?username={name}&password={password}");
-    let _ = writeln!(out, "#EXTM3U x-tvg-url=\"{guide}\" url-tvg=\"{guide}\"");
+fn mimetype(extension: &str) -> &'static str {
+    if extension == "m3u8" { "application/x-mpegURL" } else { "video/mp2t" }
 }
 
-fn entry(out: &mut String, catalog: &Catalog, viewer: &Viewer, channel: &Channel, base: &str, style: Style) {
-    out.push_str("#EXTINF:-1");
-    if style.plus {
-        out.push_str(" tvg-id=\"");
-        out.push_str(&catalog.output_id(channel));
-        attribute(out, "tvg-name", &channel.name);
-        attribute(out, "tvg-logo", &channel.logo);
-        let _ = write!(out, "\" tvg-chno=\"{}", channel.number);
-        attribute(out, "group-title", catalog.category_name(channel));
-        if channel.radio {
-            attribute(out, "radio", "true");
-        }
-        out.push('"');
+/// The guide, and this playlist as a bouquet. A viewer who came with a token is given links of the short kind.
+fn links(viewer: &Viewer, base: &str) -> (String, String) {
+    let (name, password) = (&viewer.user.name, viewer.password.expose());
+    if viewer.token.as_ref().is_some_and(|t| t.matches(password)) {
+        (format!("{base}/e/{password}"), format!("{base}/p/{password}?type=dreambox&output=ts"))
+    } else {
+        let login = format!("username={name}&password={password}");
+        (format!("{base}/xmltv.php?{login}"), format!("{base}/get.php?{login}&type=dreambox&output=ts"))
     }
-    out.push(',');
-    shown(out, &channel.name);
-    let (name, password) = (&viewer.user.name, viewer.password.expose());
-    let _ = writeln!(out, "\n{base}/live/{name}/{password}/{}.{}", channel.id, style.extension);
-}
-
-/// Closes the value before, opens its own.
-fn attribute(out: &mut String, name: &str, value: &str) {
-    out.push_str("\" ");
-    out.push_str(name);
-    out.push_str("=\"");
-    out.extend(value.chars().filter(|c| !is_foul(*c)).map(|c| if c == '"' { '\'' } else { c }));
-}
-
-/// Many players take a name from after the last comma, or the last quote, of the line. A low quotation mark looks like a comma
-/// and cuts nothing.
-fn shown(out: &mut String, name: &str) {
-    out.extend(name.chars().filter(|c| !is_foul(*c)).map(|c| match c {
-        '"' => '\'',
-        ',' => '\u{201a}',
-        c => c,
-    }));
 }
 
 #[cfg(test)]
@@ -112,7 +142,8 @@ mod tests {
     fn text(catalog: Catalog, style: Style) -> String {
         let catalog = Arc::new(catalog);
         let viewer = Arc::clone(catalog.viewer("demo").unwrap());
-        let parts: Vec<Bytes> = pieces(catalog, viewer, "http://tv.lan:8080/iptv".to_owned(), style).collect();
+        let parts: Vec<Bytes> =
+            pieces(catalog, viewer, "http://tv.lan:8080/iptv".to_owned(), style, Filter::default()).collect();
         String::from_utf8(parts.concat()).unwrap()
     }
 
@@ -139,7 +170,7 @@ mod tests {
 
     #[test]
     fn m3u_has_names_and_urls_only() {
-        insta::assert_snapshot!(text(catalog(), Style { plus: false, extension: "ts" }), @r##"
+        insta::assert_snapshot!(text(catalog(), Style { form: Form::Plain, ..Style::default() }), @r##"
         #EXTM3U x-tvg-url="http://tv.lan:8080/iptv/xmltv.php?username=demo&password=pass" url-tvg="http://tv.lan:8080/iptv/xmltv.php?username=demo&password=pass"
         #EXTINF:-1,Law‚ Order 'Special'
         http://tv.lan:8080/iptv/live/demo/pass/3.ts
@@ -149,42 +180,127 @@ mod tests {
     }
 
     #[test]
+    fn boxes_get_what_they_read() {
+        let mut all = String::new();
+        for word in [
+            "dreambox",
+            "enigma22_script",
+            "simple",
+            "webtvlist",
+            "octagon",
+            "ariva",
+            "mediastar",
+            "fps",
+            "zorro",
+            "gst",
+            "spark",
+        ] {
+            let form = Form::named(word);
+            let _ =
+                write!(all, "--- {word}: {}\n{}", form.file().1, text(catalog(), Style { form, ..Style::default() }));
+        }
+        insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn kodi_is_told_what_the_streams_are() {
+        let written = text(catalog(), Style { mimetype: true, ..Style::default() });
+        let lines: Vec<&str> = written.lines().collect();
+        assert_eq!(lines[2], "#KODIPROP:mimetype=video/mp2t");
+        assert!(lines[3].starts_with("http://"));
+    }
+
+    #[test]
+    fn a_token_s_playlist_shows_no_password() {
+        let catalog = Arc::new(catalog());
+        let viewer = Arc::new(catalog.viewer("demo").unwrap().by_token().unwrap());
+        for form in [Form::Plus, Form::Script, Form::Bouquet] {
+            let style = Style { form, ..Style::default() };
+            let parts: Vec<_> =
+                pieces(catalog.clone(), viewer.clone(), "http://h".to_owned(), style, Filter::default()).collect();
+            let text = String::from_utf8(parts.concat()).unwrap();
+            assert!(text.contains("token-of-demo") && !text.contains("pass\"") && !text.contains("/pass/"), "{text}");
+        }
+    }
+
+    #[test]
+    fn filters_narrow_the_line_up() {
+        let mut sport = sample::channel(9, "Law of Sport", "");
+        sport.category = CategoryId(2);
+        let catalog = Catalog::sample(&[sample::channel(3, "Law, Order", ""), sport], &[("demo", "pass")]);
+        let viewer = catalog.viewer("demo").unwrap();
+        let found = |category: &str, search: &str| {
+            let filter = Filter::new(&catalog, viewer, category, search)?;
+            Ok::<_, String>(catalog.channels().iter().filter(|c| filter.takes(c)).map(|c| c.id.0).collect::<Vec<_>>())
+        };
+        assert_eq!(found("", ""), Ok(vec![3, 9]));
+        assert_eq!(found("sport", ""), Ok(vec![9]));
+        assert_eq!(found("1", ""), Ok(vec![3]));
+        assert_eq!(found("News, Sport", "LAW"), Ok(vec![3, 9]));
+        assert_eq!(found("*", "order law"), Ok(vec![3]));
+        assert_eq!(found("Films", ""), Err("Films".to_owned()));
+    }
+
+    #[test]
     fn a_long_line_up_comes_in_bounded_pieces() {
         let channels: Vec<_> = (1..=2000).map(|i| sample::channel(i, &format!("Channel {i}"), "")).collect();
         let catalog = Arc::new(Catalog::sample(&channels, &[("demo", "pass")]));
         let viewer = Arc::clone(catalog.viewer("demo").unwrap());
-        let parts: Vec<Bytes> = pieces(catalog, viewer, "http://h".to_owned(), Style::default()).collect();
+        let parts: Vec<Bytes> =
+            pieces(catalog, viewer, "http://h".to_owned(), Style::default(), Filter::default()).collect();
         assert!(parts.len() > 5 && parts.iter().all(|p| p.len() < PIECE + 4096));
         assert_eq!(parts.concat().windows(7).filter(|w| w == b"#EXTINF").count(), 2000);
     }
 
     proptest! {
-        /// What we write is read back as it was meant, whatever the names are, and every client's rule finds the same name.
+        /// What we write is read back as it was meant, whatever the names are; every client's rule finds the same name; and
+        /// what is written from what was read is the same text again.
         #[test]
-        fn reading_what_was_written_is_a_fixed_point(names in prop::collection::vec("\\PC{1,30}|[ -~]{1,30}", 1..6)) {
-            let channels: Vec<_> = (1..).zip(&names).map(|(i, n)| {
-                let mut c = sample::channel(i, &yagi_api::text::clean(n, 512), "");
+        fn reading_what_was_written_is_a_fixed_point(
+            rows in prop::collection::vec(("\\PC{1,30}|[ -~]{1,30}", "[a-z.]{0,8}", any::<bool>(), "\\PC{0,12}"), 1..6),
+            mimetype in any::<bool>(),
+        ) {
+            let style = || Style { mimetype, ..Style::default() };
+            let channels: Vec<_> = (1..).zip(&rows).map(|(i, (name, guide_id, radio, logo))| {
+                let mut c = sample::channel(i, &yagi_api::text::clean(name, 512), guide_id);
                 if c.name.is_empty() { c.name = "x".to_owned(); }
+                if !logo.is_empty() { c.logo = format!("http://l.example/{}", yagi_api::text::clean(logo, 64)); }
+                c.radio = *radio;
                 c
             }).collect();
-            let first = text(Catalog::sample(&channels, &[("demo", "pass")]), Style::default());
-            prop_assert_eq!(first.lines().count(), 1 + 2 * channels.len());
-            let mut reader = Reader::new(Box::new(std::io::Cursor::new(first.clone().into_bytes())), 99).unwrap();
-            let mut again = Vec::new();
-            while let Some(entry) = reader.next().unwrap() {
-                let mut c = sample::channel(entry.number, &entry.name, "");
-                prop_assert_eq!(&entry.group, "News");
-                prop_assert!(!entry.name.contains([',', '"']));
+            let first = text(Catalog::sample(&channels, &[("demo", "pass")]), style());
+            prop_assert_eq!(first.lines().count(), 1 + (2 + usize::from(mimetype)) * channels.len());
+            let read = |text: &str| {
+                let mut reader = Reader::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), 99).unwrap();
+                let mut found = Vec::new();
+                while let Some(entry) = reader.next().unwrap() {
+                    found.push(entry.clone());
+                }
+                assert_eq!(&reader.summary.notes, &[] as &[_]);
+                found
+            };
+            let again: Vec<_> = read(&first).iter().map(|entry| {
+                assert_eq!(&entry.group, "News");
+                assert!(!entry.name.contains([',', '"']));
+                let mut c = sample::channel(entry.number, &entry.name, &entry.guide_id);
                 c.logo.clone_from(&entry.logo);
-                again.push(c);
+                c.radio = entry.radio;
+                c
+            }).collect();
+            let second = text(Catalog::sample(&again, &[("demo", "pass")]), style());
+            for (line, channel) in second.lines().filter(|l| l.starts_with("#EXTINF")).zip(&again) {
+                prop_assert_eq!(line.rsplit(',').next().unwrap(), &channel.name);
+                prop_assert_eq!(line.rsplit("\",").next().unwrap(), &channel.name);
             }
-            prop_assert_eq!(&reader.summary.notes, &[]);
-            let names: Vec<_> = again.iter().map(|c| c.name.clone()).collect();
-            let second = text(Catalog::sample(&again, &[("demo", "pass")]), Style::default());
-            for (line, name) in second.lines().skip(1).step_by(2).zip(&names) {
-                prop_assert_eq!(line.rsplit(',').next().unwrap(), name);
-                prop_assert_eq!(line.rsplit("\",").next().unwrap(), name);
-            }
+            // From the second text on nothing changes any more: the first may have lost a comma of `tvg-name`.
+            let third: Vec<_> = read(&second).iter().map(|entry| {
+                let mut c = sample::channel(entry.number, &entry.name, &entry.guide_id);
+                c.logo.clone_from(&entry.logo);
+                c.radio = entry.radio;
+                c
+            }).collect();
+            prop_assert_eq!(&third, &again);
+            prop_assert_eq!(text(Catalog::sample(&third, &[("demo", "pass")]), style()), second);
         }
     }
 }

@@ -14,7 +14,8 @@ use super::{StoreError, sync_dir};
 const APPLICATION_ID: i32 = 0x5961_6769;
 
 /// Step n leads from version n to n + 1. Never edit one that was released.
-pub const MIGRATIONS: &[&str] = &["
+pub const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     rev INTEGER NOT NULL
@@ -92,7 +93,13 @@ CREATE TABLE settings (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- Sealed like the password; NULL: none.
+ALTER TABLE users ADD COLUMN token BLOB;
+ALTER TABLE users ADD COLUMN player TEXT NOT NULL DEFAULT '\"auto\"';
+",
+];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.
 pub fn inspect(path: &Path) -> Result<(), StoreError> {

@@ -11,6 +11,8 @@ use super::channels::{from_json, last_id, to_json};
 pub struct Account {
     pub user: User,
     pub sealed: Vec<u8>,
+    /// Sealed too.
+    pub token: Option<Vec<u8>>,
     /// None: all.
     pub allowed: Option<Vec<CategoryId>>,
 }
@@ -32,20 +34,21 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
         formats: from_json(8, row.get_ref(8)?.as_str()?)?,
         categories: None,
         note: row.get(10)?,
+        player: from_json(13, row.get_ref(13)?.as_str()?)?,
         created_at: row.get(11)?,
         active: 0,
         last_seen: None,
         last_agent: String::new(),
         last_ip: String::new(),
     };
-    Ok(Account { user, sealed: row.get(3)?, allowed: (!row.get::<_, bool>(9)?).then(Vec::new) })
+    Ok(Account { user, sealed: row.get(3)?, token: row.get(12)?, allowed: (!row.get::<_, bool>(9)?).then(Vec::new) })
 }
 
 pub fn load(conn: &Connection) -> rusqlite::Result<Vec<Account>> {
     let mut accounts: Vec<Account> = conn
         .prepare(
             "SELECT id, version, name, sealed, enabled, expires_at, trial, max_connections, formats, all_categories, note, \
-             created_at FROM users ORDER BY id",
+             created_at, token, player FROM users ORDER BY id",
         )?
         .query_map([], read)?
         .collect::<Result<_, _>>()?;
@@ -61,10 +64,10 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<Account>> {
 
 /// Gives the row its id.
 pub fn insert(tx: &Connection, account: &mut Account) -> rusqlite::Result<()> {
-    let Account { user, sealed, allowed } = account;
+    let Account { user, sealed, token, allowed } = account;
     tx.prepare_cached(
         "INSERT INTO users (version, name, sealed, enabled, expires_at, trial, max_connections, formats, all_categories, \
-         note, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         note, created_at, token, player) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         user.version,
@@ -78,16 +81,18 @@ pub fn insert(tx: &Connection, account: &mut Account) -> rusqlite::Result<()> {
         allowed.is_none(),
         user.note,
         user.created_at,
+        &*token,
+        to_json(&user.player)?,
     ])?;
     user.id = UserId(last_id(tx)?);
     allow(tx, user.id, allowed.as_deref())
 }
 
 pub fn update(tx: &Connection, account: &Account) -> rusqlite::Result<()> {
-    let Account { user, sealed, allowed } = account;
+    let Account { user, sealed, token, allowed } = account;
     tx.prepare_cached(
         "UPDATE users SET version = ?2, name = ?3, sealed = ?4, enabled = ?5, expires_at = ?6, trial = ?7, \
-         max_connections = ?8, formats = ?9, all_categories = ?10, note = ?11 WHERE id = ?1",
+         max_connections = ?8, formats = ?9, all_categories = ?10, note = ?11, token = ?12, player = ?13 WHERE id = ?1",
     )?
     .execute(params![
         user.id.0,
@@ -101,6 +106,8 @@ pub fn update(tx: &Connection, account: &Account) -> rusqlite::Result<()> {
         to_json(&user.formats)?,
         allowed.is_none(),
         user.note,
+        token,
+        to_json(&user.player)?,
     ])?;
     tx.execute("DELETE FROM user_categories WHERE user = ?1", [user.id.0])?;
     allow(tx, user.id, allowed.as_deref())

@@ -16,18 +16,21 @@ const SHORT_MOST: usize = 1000;
 /// `get_short_epg`: from the current programme on.
 pub fn short(ask: &Ask<'_>) -> Pieces {
     let limit = ask.params.get("limit").and_then(|n| n.trim().parse().ok()).filter(|n| *n > 0).unwrap_or(SHORT);
-    listings(ask, ask.now, limit.min(SHORT_MOST))
+    listings(ask, ask.now, limit.min(SHORT_MOST), ask.quirks().short_end_is_epoch)
 }
 
 /// `get_simple_data_table`: all there is.
 pub fn whole(ask: &Ask<'_>) -> Pieces {
-    listings(ask, i64::MIN, usize::MAX)
+    listings(ask, i64::MIN, usize::MAX, false)
 }
 
-fn listings(ask: &Ask<'_>, from: i64, limit: usize) -> Pieces {
-    let now = ask.now;
+fn listings(ask: &Ask<'_>, from: i64, limit: usize, end_is_epoch: bool) -> Pieces {
+    let (now, catalog) = (ask.now, Arc::clone(ask.catalog));
     each(ask, from, limit, br#"{"epg_listings":["#, "]}", move |out, channel, id, programme| {
-        wire::put(out, &wire::EpgRow::new(channel, id, programme, now));
+        wire::put(
+            out,
+            &wire::EpgRow::new(channel, id, programme, wire::Clock { now, zone: catalog.zone(), end_is_epoch }),
+        );
     })
 }
 

@@ -35,6 +35,14 @@ pub struct Ask<'a> {
     pub active: u32,
     /// Epoch seconds.
     pub now: i64,
+    /// The User-Agent.
+    pub agent: &'a str,
+}
+
+impl Ask<'_> {
+    fn quirks(&self) -> wire::Quirks {
+        wire::Quirks::of(self.viewer.user.player, self.agent)
+    }
 }
 
 /// Actions with an answer of their own; everything else is answered with the login object.
@@ -68,6 +76,17 @@ impl Action {
             _ => Self::Login,
         }
     }
+}
+
+/// What a long answer depends on beside the edition of the line-up; none: it is short, or of this moment.
+pub fn key(ask: &Ask<'_>) -> Option<String> {
+    let action = action(ask);
+    if !matches!(action, Action::LiveCategories | Action::LiveStreams) {
+        return None;
+    }
+    let of = |key| ask.params.get(key).unwrap_or_default();
+    let (category, offset, size) = (of("category_id"), of("params[offset]"), of("params[items_per_page]"));
+    Some(format!("{action:?} {:?} {category:?} {offset:?} {size:?}", ask.viewer.class()))
 }
 
 /// `player_api.php`.
@@ -112,8 +131,9 @@ fn action(ask: &Ask<'_>) -> Action {
 
 fn login(ask: &Ask<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let user_info = wire::UserInfo::new(ask.viewer, ask.active, ask.now);
-    wire::put(&mut out, &wire::Login { user_info, server_info: wire::ServerInfo::new(ask.base, ask.now) });
+    let user_info = wire::UserInfo::new(ask.viewer, ask.active, ask.now, ask.quirks());
+    let server_info = wire::ServerInfo::new(ask.base, ask.catalog, ask.now);
+    wire::put(&mut out, &wire::Login { user_info, server_info });
     out
 }
 

@@ -49,7 +49,7 @@ impl World {
     fn pieces_of(&self, viewer: &Arc<Viewer>, query: &str, now: i64, panel: bool) -> Vec<Bytes> {
         let params = Params::parse(query);
         let World { catalog, guide, base, .. } = self;
-        let ask = Ask { catalog, guide, viewer, params: &params, base, active: 1, now };
+        let ask = Ask { catalog, guide, viewer, params: &params, base, active: 1, now, agent: "" };
         if panel { panel_api(ask) } else { player_api(ask) }.collect()
     }
 

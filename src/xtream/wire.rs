@@ -1,16 +1,64 @@
 //! The JSON types that players expect, and nothing else: numbers that must be strings, strings that must not be null.
 //!
-//! Every row of docs/XTREAM.md's table of types is decided here. Must not enter: which rows an answer has. Invariant: no
-//! field is null, and no field that a known player reads as a string is a number, or the other way round.
+//! Every row of docs/XTREAM.md's table of types is decided here, and the few in which families of players disagree. Must not
+//! enter: which rows an answer has. Invariant: no field is null, and no field that a known player reads as a string is a
+//! number, or the other way round.
 
 use base64::engine::general_purpose::STANDARD;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{Serialize, Serializer};
-use yagi_api::{Category, Channel, Programme};
+use yagi_api::{Category, Channel, PlayerFamily, Programme};
 
-use crate::{guide::time, http::Base, library::Viewer};
+use crate::{
+    guide::time,
+    http::Base,
+    library::{Catalog, Viewer},
+};
 
 /// "Never" of `exp_date`: 2038-01-01, the last new year that players with 32-bit times understand.
 pub const NEVER: i64 = 2_145_916_800;
+
+/// What a family of players wants otherwise than the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// `active_cons` and `max_connections` are numbers.
+    pub counts_are_numbers: bool,
+    /// `end` of the short guide is epoch seconds; `stop` is the date, as always.
+    pub short_end_is_epoch: bool,
+}
+
+const STANDARD_QUIRKS: Quirks = Quirks { counts_are_numbers: false, short_end_is_epoch: false };
+
+/// The families, a word of their User-Agent in lower case (none: cannot be told by it), and what they want.
+const FAMILIES: &[(PlayerFamily, Option<&str>, Quirks)] = &[
+    (PlayerFamily::Standard, None, STANDARD_QUIRKS),
+    (PlayerFamily::Smarters, Some("smarters"), Quirks { counts_are_numbers: true, ..STANDARD_QUIRKS }),
+    (PlayerFamily::Xui, None, Quirks { short_end_is_epoch: true, ..STANDARD_QUIRKS }),
+];
+
+impl Quirks {
+    /// The viewer's own choice, else what the User-Agent tells.
+    pub fn of(family: PlayerFamily, agent: &str) -> Self {
+        let agent = agent.to_ascii_lowercase();
+        let told = |word: Option<&str>| family == PlayerFamily::Auto && word.is_some_and(|w| agent.contains(w));
+        let found = FAMILIES.iter().find(|(name, word, _)| *name == family || told(*word));
+        found.map_or(STANDARD_QUIRKS, |(.., quirks)| *quirks)
+    }
+}
+
+/// A number in the spelling of the family.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+enum Count {
+    Digits(Digits),
+    Number(i64),
+}
+
+impl Count {
+    fn new(n: u32, quirks: Quirks) -> Self {
+        if quirks.counts_are_numbers { Self::Number(n.into()) } else { Self::Digits(Digits(n.into())) }
+    }
+}
 
 /// A number as a string of digits.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +91,24 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// `YYYY-MM-DD hh:mm:ss` in UTC.
+/// `YYYY-MM-DD hh:mm:ss` in the server's zone; none: UTC.
 #[derive(Clone, Copy)]
-struct Stamp(i64);
+struct Stamp<'a>(i64, Option<&'a TimeZone>);
 
-impl Serialize for Stamp {
+impl Serialize for Stamp<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&time::wire(self.0))
+        let east = |zone: &TimeZone| Some(zone.to_offset(Timestamp::from_second(self.0).ok()?).seconds());
+        let offset = self.1.and_then(east).unwrap_or(0);
+        to.serialize_str(&time::wire(self.0 + i64::from(offset)))
     }
+}
+
+/// The end of a programme in the spelling of the family.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum End<'a> {
+    Stamp(Stamp<'a>),
+    Epoch(Digits),
 }
 
 #[derive(Serialize)]
@@ -68,14 +126,14 @@ pub struct UserInfo<'a> {
     status: &'static str,
     exp_date: Digits,
     is_trial: &'static str,
-    active_cons: Digits,
+    active_cons: Count,
     created_at: Digits,
-    max_connections: Digits,
+    max_connections: Count,
     allowed_output_formats: Vec<&'static str>,
 }
 
 impl<'a> UserInfo<'a> {
-    pub fn new(viewer: &'a Viewer, active: u32, now: i64) -> Self {
+    pub fn new(viewer: &'a Viewer, active: u32, now: i64, quirks: Quirks) -> Self {
         let user = &viewer.user;
         Self {
             username: &user.name,
@@ -86,9 +144,9 @@ impl<'a> UserInfo<'a> {
             status: viewer.status(now).word(),
             exp_date: Digits(user.expires_at.unwrap_or(NEVER).min(NEVER)),
             is_trial: if user.trial { "1" } else { "0" },
-            active_cons: Digits(active.into()),
+            active_cons: Count::new(active, quirks),
             created_at: Digits(user.created_at),
-            max_connections: Digits(user.max_connections.into()),
+            max_connections: Count::new(user.max_connections, quirks),
             // Never empty: some players take m3u8 then.
             allowed_output_formats: user.formats.iter().map(|f| f.word()).collect(),
         }
@@ -102,13 +160,13 @@ pub struct ServerInfo<'a> {
     https_port: Digits,
     server_protocol: &'static str,
     rtmp_port: &'static str,
-    timezone: &'static str,
+    timezone: &'a str,
     timestamp_now: i64,
-    time_now: Stamp,
+    time_now: Stamp<'a>,
 }
 
 impl<'a> ServerInfo<'a> {
-    pub fn new(base: &'a Base, now: i64) -> Self {
+    pub fn new(base: &'a Base, catalog: &'a Catalog, now: i64) -> Self {
         let port = Digits(base.port.into());
         Self {
             url: &base.host,
@@ -117,9 +175,9 @@ impl<'a> ServerInfo<'a> {
             https_port: if base.scheme == "https" { port } else { Digits(443) },
             server_protocol: base.scheme,
             rtmp_port: "1935",
-            timezone: "UTC",
+            timezone: catalog.zone().map_or("UTC", |_| &catalog.settings().timezone),
             timestamp_now: now,
-            time_now: Stamp(now),
+            time_now: Stamp(now, catalog.zone()),
         }
     }
 }
@@ -200,15 +258,24 @@ impl<'a> PanelRow<'a> {
     }
 }
 
+/// How the times of a guide's row are told.
+#[derive(Clone, Copy)]
+pub struct Clock<'a> {
+    pub now: i64,
+    /// None: UTC.
+    pub zone: Option<&'a TimeZone>,
+    pub end_is_epoch: bool,
+}
+
 #[derive(Serialize)]
 pub struct EpgRow<'a> {
     id: Digits,
     epg_id: Digits,
     title: Base64<'a>,
     lang: Text<'a>,
-    start: Stamp,
-    end: Stamp,
-    stop: Stamp,
+    start: Stamp<'a>,
+    end: End<'a>,
+    stop: Stamp<'a>,
     description: Base64<'a>,
     channel_id: &'a str,
     start_timestamp: Digits,
@@ -218,15 +285,16 @@ pub struct EpgRow<'a> {
 }
 
 impl<'a> EpgRow<'a> {
-    pub fn new(channel: &Channel, output_id: &'a str, p: &'a Programme, now: i64) -> Self {
+    pub fn new(channel: &Channel, output_id: &'a str, p: &'a Programme, clock: Clock<'a>) -> Self {
+        let Clock { now, zone, end_is_epoch } = clock;
         Self {
             id: Digits(row_id(channel.id.0, p.start)),
             epg_id: Digits(channel.id.0.into()),
             title: Base64(&p.title),
             lang: Text(&p.lang),
-            start: Stamp(p.start),
-            end: Stamp(p.stop),
-            stop: Stamp(p.stop),
+            start: Stamp(p.start, zone),
+            end: if end_is_epoch { End::Epoch(Digits(p.stop)) } else { End::Stamp(Stamp(p.stop, zone)) },
+            stop: Stamp(p.stop, zone),
             description: Base64(&p.description),
             channel_id: output_id,
             start_timestamp: Digits(p.start),
@@ -277,5 +345,36 @@ pub fn put(out: &mut Vec<u8>, row: &impl Serialize) {
     if serde_json::to_writer(&mut *out, row).is_err() {
         out.truncate(whole);
         out.extend_from_slice(b"{}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_told_by_their_agent_or_by_the_viewer_s_choice() {
+        use PlayerFamily::{Auto, Smarters, Standard, Xui};
+        for (family, agent, numbers, epoch) in [
+            (Auto, "", false, false),
+            (Auto, "okhttp/4.9", false, false),
+            (Auto, "IPTVSmartersPro/3.1 (Android)", true, false),
+            (Standard, "IPTVSmarters", false, false),
+            (Smarters, "okhttp/4.9", true, false),
+            (Xui, "IPTVSmarters", false, true),
+        ] {
+            let quirks = Quirks::of(family, agent);
+            assert_eq!((quirks.counts_are_numbers, quirks.short_end_is_epoch), (numbers, epoch), "{family:?} {agent}");
+        }
+    }
+
+    #[test]
+    fn stamps_are_of_the_zone_on_both_sides_of_a_change_of_clocks() {
+        let text = |at, zone: &str| serde_json::to_string(&Stamp(at, Some(&TimeZone::get(zone).unwrap()))).unwrap();
+        // 2026-03-29 01:00 UTC: Rome goes from 02:00 to 03:00.
+        assert_eq!(text(1_774_745_999, "Europe/Rome"), "\"2026-03-29 01:59:59\"");
+        assert_eq!(text(1_774_746_000, "Europe/Rome"), "\"2026-03-29 03:00:00\"");
+        assert_eq!(text(1_774_746_000, "Asia/Kolkata"), "\"2026-03-29 06:30:00\"");
+        assert_eq!(text(1_774_746_000, "America/St_Johns"), "\"2026-03-28 22:30:00\"");
     }
 }

@@ -10,14 +10,20 @@ use std::{
 
 /// Room, and the rooms that it may name besides itself and the toolbox. docs/ARCHITECTURE.md says why.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("daemon", &["admin", "app", "auth", "guide", "library", "refresh", "routes", "stream", "upstream"]),
-    ("admin", &["app", "auth", "guide", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
-    ("routes", &["app", "auth", "guide", "library", "live", "playlist", "stream", "xtream"]),
+    (
+        "daemon",
+        &["admin", "app", "auth", "guide", "hdhr", "library", "refresh", "routes", "stream", "tuner", "upstream"],
+    ),
+    ("admin", &["app", "auth", "guide", "hdhr", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
+    ("routes", &["app", "auth", "library", "lists", "live", "stream", "tuner", "xtream"]),
+    ("tuner", &["app", "hdhr", "library", "lists", "live"]),
+    ("lists", &["app", "auth", "guide", "library", "live", "playlist", "xtream"]),
     ("live", &["app", "auth", "library", "stream", "upstream"]),
     // Of `admin` only the set of its watchers, which is a handle.
     ("app", &["admin", "auth", "guide", "library", "refresh", "stream", "upstream"]),
     ("refresh", &["guide", "library", "playlist", "upstream"]),
     ("xtream", &["guide", "library"]),
+    ("hdhr", &["library"]),
     ("playlist", &["library", "upstream"]),
     ("guide", &["library", "upstream"]),
     ("auth", &["library"]),

@@ -4,7 +4,7 @@
 //! takes ids, exact names or `--filter`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use yagi_api::OutputFormat;
+use yagi_api::{OutputFormat, PlayerFamily};
 
 use super::args::{Pick, Select};
 
@@ -258,6 +258,13 @@ pub enum UserVerb {
 }
 
 /// Reads one output format.
+fn player(text: &str) -> Result<PlayerFamily, String> {
+    PlayerFamily::ALL
+        .into_iter()
+        .find(|family| family.word() == text)
+        .ok_or_else(|| format!("expected {}", PlayerFamily::ALL.map(PlayerFamily::word).join(", ")))
+}
+
 fn format(word: &str) -> Result<OutputFormat, String> {
     OutputFormat::ALL.into_iter().find(|f| f.word() == word).ok_or_else(|| "expected ts or m3u8".to_owned())
 }
@@ -275,6 +282,9 @@ pub struct UserFields {
     /// Formats of streams it may ask for, separated by commas: ts, m3u8
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = format)]
     pub formats: Option<Vec<OutputFormat>>,
+    /// How answers are spelled for its players: auto, standard, smarters, xui
+    #[arg(long, value_name = "FAMILY", value_parser = player)]
+    pub player: Option<PlayerFamily>,
     /// Mark it as a trial account
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub trial: Option<bool>,

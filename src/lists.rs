@@ -1,0 +1,232 @@
+//! What players fetch and keep: the Xtream API's lists, playlists, the guide.
+//!
+//! Owns who may have them, their headers, and which answers are kept prepared. Must not enter: their text. Invariants: without a
+//! login no answer tells anything of the line-up; a prepared answer's key names everything that it depends on.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use hyper::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+
+use yagi_api::OutputFormat;
+
+use crate::{
+    app::App,
+    auth::Denied,
+    clock::epoch_now,
+    guide,
+    http::{
+        Base, Body, Reply, Request, gzip,
+        reply::{no_content, reply, text},
+    },
+    library::{Catalog, Viewer},
+    live::{self, Refusal},
+    playlist::{
+        forms::Form,
+        write::{self, Filter, Style},
+    },
+    xtream,
+};
+
+/// Longer keys are of parameters that no player sends.
+const LONGEST_KEY: usize = 512;
+
+/// The address that links in this answer carry.
+pub fn base(app: &App, request: &Request) -> Base {
+    let local = request.local.map_or((Ipv4Addr::LOCALHOST.into(), 80), |a| (a.ip(), a.port()));
+    app.addressing.base(&request.headers, request.peer.ip(), local)
+}
+
+/// Name and password, or no name and a token: of the path, or of `token=`.
+fn credentials<'a>(request: &'a Request, token: Option<&'a str>) -> (&'a str, &'a str) {
+    let of = |key| request.query.get(key).unwrap_or_default();
+    match token.or_else(|| request.query.get("token").filter(|t| !t.is_empty())) {
+        Some(token) => ("", token),
+        None => (of("username"), of("password")),
+    }
+}
+
+/// The viewer of a playlist or guide, and the line-up.
+fn admit(app: &App, request: &Request, token: Option<&str>) -> Result<(Arc<Catalog>, Arc<Viewer>), Refusal> {
+    let catalog = app.library.catalog();
+    let (name, password) = credentials(request, token);
+    // A token of the path without its extension.
+    let password = if token.is_some() { password.split('.').next().unwrap_or_default() } else { password };
+    let viewer = live::admit(app, &catalog, request, name, password)?;
+    Ok((catalog, viewer))
+}
+
+/// A long body: packed if the client reads that, then from the shelf if it is there.
+fn body(
+    app: &App,
+    packed: bool,
+    key: Option<String>,
+    edition: (u64, u64),
+    pieces: impl FnOnce() -> xtream::Pieces,
+) -> Body {
+    let Some(key) = key.filter(|k| k.len() <= LONGEST_KEY) else {
+        return if packed { Body::pull(gzip::pack(pieces())) } else { Body::pull(pieces()) };
+    };
+    let key = format!("{edition:?} {key}");
+    match (app.prepared.get(&key), packed) {
+        (Some(bytes), true) => Body::Full(bytes),
+        (Some(bytes), false) => Body::pull(gzip::unpack(bytes)),
+        (None, true) => Body::pull(app.prepared.keep(key, edition, gzip::pack(pieces()))),
+        (None, false) => Body::pull(pieces()),
+    }
+}
+
+fn edition(app: &App, catalog: &Catalog) -> (u64, u64) {
+    (catalog.edition, app.guide.generation())
+}
+
+fn coded(reply: &mut Reply, packed: bool) {
+    if packed {
+        reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+/// `player_api.php` and `panel_api.php`.
+pub fn api(app: &App, request: &Request, answer: impl FnOnce(xtream::Ask<'_>) -> xtream::Pieces) -> Reply {
+    let catalog = app.library.catalog();
+    let (name, password) = credentials(request, None);
+    let packed = gzip::accepts(&request.headers);
+    // Players take a refusal only in this form.
+    let (body, packed) = match live::login(app, &catalog, request, name, password) {
+        Ok(viewer) => {
+            let (base, agent) = (base(app, request), request.agent());
+            let ask = xtream::Ask {
+                catalog: &catalog,
+                guide: &app.guide,
+                viewer: &viewer,
+                params: &request.query,
+                base: &base,
+                active: app.seats.active(viewer.user.id),
+                now: epoch_now(),
+                agent: &agent,
+            };
+            let key = xtream::key(&ask);
+            (body(app, packed, key, edition(app, &catalog), || answer(ask)), packed)
+        }
+        Err(Denied::Credentials) => (Body::Full(xtream::refused()), false),
+        Err(denied @ Denied::TooMany { .. }) => return Refusal::Denied(denied).reply(),
+    };
+    let mut reply = reply(StatusCode::OK, "application/json", body);
+    coded(&mut reply, packed);
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// `get.php`, `/playlist.m3u` and `/p/TOKEN`: `type`, `output`, `category`, `search`, `mimetype`.
+pub fn playlist(app: &App, request: &Request, token: Option<&str>) -> Reply {
+    let (catalog, viewer) = match admit(app, request, token) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal.reply(),
+    };
+    let of = |key| request.query.get(key).unwrap_or_default();
+    let format = match (of("output"), viewer.user.formats.first()) {
+        ("" | "ts" | "mpegts", Some(OutputFormat::Ts) | None) | ("ts" | "mpegts", _) => OutputFormat::Ts,
+        ("hls" | "m3u8", _) => OutputFormat::M3u8,
+        ("", Some(format)) => *format,
+        (other, _) => {
+            let shown = yagi_api::text::clean(other, 16);
+            let line = format!("output={shown} is not served; expected ts, mpegts, hls or m3u8");
+            return text(StatusCode::BAD_REQUEST, line);
+        }
+    };
+    if let Err(refusal) = live::may_have(&viewer, format) {
+        return refusal.reply();
+    }
+    let filter = match Filter::new(&catalog, &viewer, of("category"), of("search")) {
+        Ok(filter) => filter,
+        Err(word) => {
+            return text(StatusCode::BAD_REQUEST, format_args!("category: there is no {word} in this line-up"));
+        }
+    };
+    let mimetype = match of("mimetype") {
+        "" => request.header(header::USER_AGENT).is_some_and(|agent| agent.starts_with("Kodi")),
+        word => word != "0",
+    };
+    let style = Style { form: Form::named(of("type")), extension: format.word(), mimetype };
+    let base = base(app, request).to_string();
+    let (media, file) = style.form.file();
+    let packed = gzip::accepts(&request.headers);
+    let by_token = viewer.token.as_ref().is_some_and(|t| t.matches(viewer.password.expose()));
+    let key = format!("{} {} {by_token} {base} {style:?} {filter:?}", viewer.user.id, viewer.user.version);
+    let at = edition(app, &catalog);
+    let body = body(app, packed, Some(key), at, || Box::new(write::pieces(catalog, viewer, base, style, filter)));
+    let mut reply = reply(StatusCode::OK, media, body);
+    coded(&mut reply, packed);
+    let headers = reply.headers_mut();
+    if let Ok(name) = HeaderValue::from_str(&format!("inline; filename=\"{file}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply
+}
+
+/// `xmltv.php` and `/e/TOKEN`. Where the path ends in `.gz` the file itself is packed.
+pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
+    let (catalog, viewer) = match admit(app, request, token) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal.reply(),
+    };
+    let now = epoch_now();
+    let file = request.path.ends_with(".gz");
+    let packed = file || gzip::accepts(&request.headers);
+    let etag = guide::write::etag(&app.guide, &catalog, &viewer, now, packed);
+    let changed = guide::write::changed_at(&app.guide, &catalog, &viewer, now);
+    // Within one second two editions could have one date.
+    let changed = (now - changed > 1).then(|| http_date(changed));
+    let known = match request.header(header::IF_NONE_MATCH) {
+        Some(held) => held.split(',').any(|tag| same_tag(tag, &etag)),
+        None => changed.is_some() && request.header(header::IF_MODIFIED_SINCE) == changed.as_deref(),
+    };
+    let mut reply = if known {
+        let mut reply = no_content();
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        reply
+    } else {
+        let key = format!("guide {}", guide::write::key(&catalog, &viewer, now));
+        let at = edition(app, &catalog);
+        let body =
+            body(app, packed, Some(key), at, || Box::new(guide::write::pieces(&app.guide, catalog, viewer, now)));
+        let media = if file { "application/gzip" } else { "application/xml; charset=utf-8" };
+        reply(StatusCode::OK, media, body)
+    };
+    coded(&mut reply, packed && !file && !known);
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    for (name, value) in [(header::ETAG, Some(etag)), (header::LAST_MODIFIED, changed)] {
+        if let Some(Ok(value)) = value.map(|v| HeaderValue::from_str(&v)) {
+            headers.insert(name, value);
+        }
+    }
+    reply
+}
+
+/// The weak comparison of RFC 9110 §8.8.3.2.
+fn same_tag(held: &str, etag: &str) -> bool {
+    let held = held.trim();
+    held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+/// `Wed, 21 Oct 2015 07:28:00 GMT`.
+fn http_date(at: i64) -> String {
+    let at = jiff::Timestamp::from_second(at).unwrap_or_default();
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_dates_are_those_of_http() {
+        assert!(same_tag(" W/\"a\"", "\"a\"") && same_tag("*", "\"a\"") && !same_tag("\"b\"", "\"a\""));
+        assert_eq!(http_date(1_445_412_480), "Wed, 21 Oct 2015 07:28:00 GMT");
+    }
+}
