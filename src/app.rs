@@ -17,7 +17,7 @@ use crate::{
     refresh::Refresher,
     seats::Seats,
     stream::Streams,
-    upstream::Fetcher,
+    upstream::{Fetcher, Upstreams},
 };
 
 pub struct App {
@@ -26,6 +26,7 @@ pub struct App {
     pub guide: Guide,
     pub auth: Auth,
     pub streams: Streams,
+    pub upstreams: Upstreams,
     pub seats: Seats,
     pub refresher: Refresher,
     pub fetcher: Fetcher,

@@ -83,7 +83,7 @@ impl Daemon {
         std::fs::create_dir_all(&spool).with_context(|| format!("the directory {}", spool.display()))?;
         let fetcher = upstreams.fetcher();
         fetcher.spool_in(spool);
-        let streams = Streams::start(upstreams, &config.stream, library.catalog().settings().clone())
+        let streams = Streams::start(upstreams.clone(), &config.stream, library.catalog().settings().clone())
             .context("the pump threads")?;
         let (stop, stopping) = watch::channel(false);
         let refresher = Refresher::start(
@@ -113,6 +113,7 @@ impl Daemon {
             library,
             guide,
             streams,
+            upstreams,
             refresher,
             fetcher,
             events,
@@ -247,6 +248,7 @@ fn serve_all(
         .map(|l| tokio::spawn(serve::serve_tcp(l, public, players.clone(), stopping.clone())))
         .collect();
     tasks.push(tokio::spawn(serve::serve_unix(socket, private, admins, stopping.clone())));
+    limit_accounts(app);
     tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
     tasks.extend(announce_tuner(app, stopping));
     tasks
@@ -271,7 +273,14 @@ fn announce_tuner(app: &Arc<App>, stopping: &watch::Receiver<bool>) -> Vec<JoinH
     tasks
 }
 
-/// Settings apply to running streams as soon as they are committed.
+/// The limits of the providers' accounts, as the sources have them.
+fn limit_accounts(app: &App) {
+    let catalog = app.library.catalog();
+    let limited = catalog.sources().iter().filter(|s| s.max_upstreams > 0);
+    app.upstreams.limit_accounts(limited.map(|s| (s.id, s.name.clone(), s.max_upstreams)));
+}
+
+/// Settings and limits apply to running streams as soon as they are committed.
 async fn follow_settings(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
     let mut events = app.events.subscribe();
     loop {
@@ -280,10 +289,11 @@ async fn follow_settings(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
             _ = async { stopping.wait_for(|s| *s).await.is_ok() } => return,
         };
         match event {
-            Ok(event) if !matches!(&*event, Event::Change { noun: Noun::Settings, .. }) => {}
+            Ok(event) if !matches!(&*event, Event::Change { noun: Noun::Settings | Noun::Sources, .. }) => {}
             // A gap may have held one: applying what is in force twice does no harm.
             Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                 app.streams.configure(app.library.catalog().settings().clone());
+                limit_accounts(&app);
             }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }

@@ -143,7 +143,9 @@ fn wanted(channel: &Channel) -> Wanted {
     let origins = channel
         .sources
         .iter()
-        .filter_map(|s| Some(Origin { locator: Locator::parse(&s.url).ok()?, headers: s.headers.clone() }))
+        .filter_map(|s| {
+            Some(Origin { locator: Locator::parse(&s.url).ok()?, headers: s.headers.clone(), account: channel.origin })
+        })
         .collect();
     Wanted { name: channel.name.clone(), channel: Some(channel.id), origins }
 }
@@ -190,7 +192,7 @@ fn carried(catalog: &Catalog, viewer: Option<&Viewer>, locator: Locator) -> Opti
     Some(Wanted {
         name: channel.map_or(url, |c| c.name.clone()),
         channel: channel.map(|c| c.id),
-        origins: vec![Origin { locator, headers: Vec::new() }],
+        origins: vec![Origin { locator, headers: Vec::new(), account: channel.and_then(|c| c.origin) }],
     })
 }
 

@@ -12,12 +12,19 @@ use yagid::{
     cli::{Cli, Common, Verb},
     config::{self, Fault, Loaded},
     daemon, http, store,
+    upstream::exec,
 };
 
 /// Exit code for a configuration or request that is invalid, as in the client.
 const INVALID: u8 = 4;
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|word| word == exec::GUARD) {
+        eprintln!("{}", exec::guard(args));
+        return ExitCode::from(127);
+    }
+    exec::guard_with("/proc/self/exe".into());
     let cli = Cli::parse();
     let done = match cli.verb.unwrap_or(Verb::Run(cli.common)) {
         Verb::Run(common) => load(common).and_then(|loaded| daemon::run(loaded).map_err(failed)),

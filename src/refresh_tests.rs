@@ -39,7 +39,8 @@ impl Bench {
     async fn source(&self, path: &str) -> SourceId {
         let url = self.url(path);
         let kind = Some(SourceKind::Playlist);
-        let draft = SourceDraft { url, kind, name: Some(path.to_owned()), interval_s: Some(0), enabled: None };
+        let draft =
+            SourceDraft { url, kind, name: Some(path.to_owned()), interval_s: Some(0), ..SourceDraft::default() };
         self.library.create_source("t", draft).await.unwrap().id
     }
 
@@ -146,7 +147,7 @@ async fn a_source_that_never_ran_is_fetched_without_being_asked_for() {
     std::fs::File::create(&file).unwrap().write_all(LIST.as_bytes()).unwrap();
     let mut events = bench.refresher.0.events.subscribe();
     let url = file.display().to_string();
-    let draft = SourceDraft { url, kind: None, name: None, interval_s: Some(3600), enabled: None };
+    let draft = SourceDraft { url, kind: None, name: None, interval_s: Some(3600), ..SourceDraft::default() };
     let id = bench.library.create_source("t", draft).await.unwrap().id;
     while bench.library.catalog().source(id).unwrap().last.is_none() {
         let _ = events.recv().await.unwrap();
@@ -171,6 +172,7 @@ fn a_source_is_due_when_it_never_ran_failed_or_its_interval_has_passed() {
         url: "http://h/".into(),
         enabled: true,
         interval_s: 3600,
+        max_upstreams: 0,
         last: None,
         state: RefreshState::Idle,
     };

@@ -7,6 +7,7 @@
 mod actor;
 mod categories;
 mod channels;
+mod engines;
 mod events;
 mod guide;
 mod input;
@@ -55,6 +56,7 @@ enum Route {
     Channels,
     Client,
     Clients,
+    Engines,
     Events,
     Guide,
     Health,
@@ -89,6 +91,7 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("/api/clients", "GET", Route::Clients),
     ("/api/clients/{id}", "DELETE, GET", Route::Client),
     ("/api/dashboard/stats", "GET", Route::Stats),
+    ("/api/engines", "GET", Route::Engines),
     ("/api/events", "GET", Route::Events),
     ("/api/guide", "GET", Route::Guide),
     ("/api/guide/{id}", "GET", Route::Programmes),
@@ -208,6 +211,7 @@ async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
         Route::Settings if is(Method::PATCH) => settings::update(ask).await,
         Route::Settings => settings::list(&ask),
         Route::Logs => logs::list(&ask),
+        Route::Engines => engines::list(&ask),
         Route::Events => events::watch(&ask),
         Route::Hello => status::hello(&ask),
         Route::Status => status::status(&ask),
@@ -265,9 +269,10 @@ mod tests {
     #[test]
     fn paths_of_the_clients_are_in_the_table() {
         use yagi_api::paths::*;
-        for path in
-            [HELLO, STATUS, EVENTS, CHANNELS, CATEGORIES, USERS, SOURCES, STREAMS, CLIENTS, GUIDE, SETTINGS, LOGS]
-        {
+        for path in [
+            HELLO, STATUS, EVENTS, ENGINES, CHANNELS, CATEGORIES, USERS, SOURCES, STREAMS, CLIENTS, GUIDE, SETTINGS,
+            LOGS,
+        ] {
             assert!(find(path).is_ok(), "{path}");
         }
     }

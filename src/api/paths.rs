@@ -15,6 +15,7 @@ pub const CLIENTS: &str = "/api/clients";
 pub const GUIDE: &str = "/api/guide";
 pub const SETTINGS: &str = "/api/settings";
 pub const LOGS: &str = "/api/logs";
+pub const ENGINES: &str = "/api/engines";
 pub const CHANGES: &str = "/api/changes";
 pub const UNDO: &str = "/api/undo";
 pub const REDO: &str = "/api/redo";

@@ -86,6 +86,10 @@ pub fn max_connections(n: u32) -> Result<u32, ApiError> {
     if n <= 10_000 { Ok(n) } else { Err(ApiError::invalid("max_connections", "expected 0 (no limit) to 10000")) }
 }
 
+pub fn max_upstreams(n: u32) -> Result<u32, ApiError> {
+    if n <= 10_000 { Ok(n) } else { Err(ApiError::invalid("max_upstreams", "expected 0 (no limit) to 10000")) }
+}
+
 pub fn password(text: &str) -> Result<(), ApiError> {
     credential_fault(text).map_or(Ok(()), |fault| Err(ApiError::invalid("password", fault)))
 }

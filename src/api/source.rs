@@ -19,6 +19,9 @@ pub struct Source {
     pub enabled: bool,
     /// Seconds between refreshes; 0: only by hand.
     pub interval_s: u32,
+    /// Upstreams that its channels may have at once, as the provider's account allows; 0: no limit.
+    #[serde(default)]
+    pub max_upstreams: u32,
     /// Result of the last refresh that ended.
     #[serde(default)]
     pub last: Option<RefreshReport>,
@@ -77,7 +80,7 @@ pub struct RefreshReport {
 }
 
 /// What a POST carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceDraft {
     pub url: String,
@@ -90,6 +93,8 @@ pub struct SourceDraft {
     pub interval_s: Option<u32>,
     #[serde(default)]
     pub enabled: Option<bool>,
+    #[serde(default)]
+    pub max_upstreams: Option<u32>,
 }
 
 /// What a PATCH carries: absent fields stay.
@@ -102,4 +107,5 @@ pub struct SourcePatch {
     pub url: Option<String>,
     pub enabled: Option<bool>,
     pub interval_s: Option<u32>,
+    pub max_upstreams: Option<u32>,
 }

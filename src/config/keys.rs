@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Switch,
     /// Texts, each checked.
     List(fn(&str) -> Result<(), String>),
+    /// A program and its arguments.
+    Argv,
 }
 
 pub(super) struct Key {
@@ -47,11 +49,22 @@ pub(super) const KEYS: &[Key] = &[
     key("paths.socket", Kind::Text(any), "admin socket; empty: the default for this user"),
     key("log.filter", Kind::Text(log_filter), "level, or a list such as info,yagid::upstream=debug"),
     key("log.format", Kind::Text(format), "text or json"),
-    key("engine.url", Kind::Text(base), "the AceStream engine"),
+    key("engine.url", Kind::Text(base), "the AceStream engine, unless engine.urls names several"),
+    key("engine.urls", Kind::List(base), "several AceStream engines; the least loaded one gets a session"),
+    key("engine.capacity", Kind::Number(0, 10_000), "sessions that one engine may have; 0: no limit"),
+    key("engine.checks", Kind::Number(0, 1_000), "sessions of one engine that may be tests at once"),
     key("engine.open_timeout_s", Kind::Number(1, 600), "seconds until an AceStream stream's first byte"),
     key("upstream.connect_timeout_s", Kind::Number(1, 120), "seconds to connect to an upstream"),
     key("upstream.first_byte_timeout_s", Kind::Number(1, 600), "seconds until an HTTP stream's first byte"),
     key("upstream.user_agent", Kind::Text(agent), "User-Agent for upstreams and downloads"),
+    key("upstream.hls_max_kbit_per_s", Kind::Number(0, 10_000_000), "best HLS variant up to this; 0: the best"),
+    key(
+        "upstream.multicast_interface",
+        Kind::Text(interface),
+        "interface that joins groups; empty: the kernel's choice",
+    ),
+    key("upstream.multicast_rejoin_s", Kind::Number(0, 3600), "seconds until a group is joined anew; 0: never"),
+    key("upstream.file_roots", Kind::List(directory), "directories below which file: sources may lie"),
     key("stream.pumps", Kind::Number(0, 64), "pump threads; 0: one for each core, at most 4"),
     key("stream.ring_mib", Kind::Number(1, 1024), "ring of a running stream, in MiB"),
     key("import.max_download_mib", Kind::Number(1, 16_384), "bytes of a download over the wire, in MiB"),
@@ -59,6 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     key("import.max_guide_mib", Kind::Number(1, 65_536), "bytes of an unpacked guide, in MiB"),
     key("import.max_entries", Kind::Number(1, 10_000_000), "entries of a playlist"),
     key("import.max_seconds", Kind::Number(1, DAY), "seconds for a download and its reading"),
+    key("import.trusted_sources", Kind::List(any), "sources whose entries may be udp:, rtp:, file: and exec:"),
     key("ace.open_networks", Kind::List(network), "networks that need no credentials at /ace"),
     key(
         "hdhr.announce",
@@ -70,12 +84,25 @@ pub(super) const KEYS: &[Key] = &[
     key("demo.enabled", Kind::Switch, "test-card channel and first viewer on the first start"),
 ];
 
+/// `[exec.NAME] argv`, under whatever name: the one key that stands below a name of the operator's.
+pub(super) const ARGV: Key = key("argv", Kind::Argv, "program and arguments of an exec: source");
+
 pub(super) fn find(name: &str) -> Option<&'static Key> {
+    if command_of(name).is_some() {
+        return Some(&ARGV);
+    }
     KEYS.iter().find(|k| k.name == name)
 }
 
+/// The command that `exec.NAME.argv` belongs to.
+pub(super) fn command_of(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("exec.")?.strip_suffix(".argv")?;
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    (!name.is_empty() && name.len() <= 40 && name.bytes().all(fine)).then_some(name)
+}
+
 pub(super) fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|k| k.name.split_once('.').is_some_and(|(section, _)| section == name))
+    name == "exec" || KEYS.iter().any(|k| k.name.split_once('.').is_some_and(|(section, _)| section == name))
 }
 
 /// All sections, as they stand in a file.
@@ -144,6 +171,7 @@ impl Kind {
             }
             (Self::Switch, Value::Boolean(_)) => Ok(()),
             (Self::Switch, _) => Err(format!("expected true or false, found {}", word(value))),
+            (Self::Argv, value) => argv(value),
             (Self::List(_), _) => Err(format!("expected a list such as [\"…\"], found {}", word(value))),
         }
     }
@@ -158,11 +186,24 @@ impl Kind {
             Self::Switch => {
                 Value::Boolean(text.trim().parse().map_err(|_| format!("expected true or false, found {text:?}"))?)
             }
-            Self::List(_) => {
+            Self::List(_) | Self::Argv => {
                 let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());
                 Value::Array(items.map(|t| Value::String(t.to_owned())).collect())
             }
         })
+    }
+}
+
+fn argv(value: &Value) -> Result<(), String> {
+    let words: Option<Vec<&str>> = value.as_array().and_then(|a| a.iter().map(Value::as_str).collect());
+    match words.as_deref() {
+        None => Err(format!("expected a list such as [\"ffmpeg\", \"-i\", \"{{url}}\"], found {}", word(value))),
+        Some([] | ["", ..]) => Err("expected a program and its arguments".to_owned()),
+        Some(words) if words.iter().any(|w| w.contains('\0')) => Err("contains a NUL character".to_owned()),
+        Some([program, ..]) if program.contains('{') => {
+            Err("the program itself cannot be a placeholder; its arguments can".to_owned())
+        }
+        Some(_) => Ok(()),
     }
 }
 
@@ -204,6 +245,16 @@ fn base(text: &str) -> Result<(), String> {
         return Ok(());
     }
     text.parse::<Base>().map(drop).map_err(str::to_owned)
+}
+
+fn directory(text: &str) -> Result<(), String> {
+    let fine = text.starts_with('/') && !text.split('/').any(|part| part == "..");
+    if fine { Ok(()) } else { Err("expected an absolute directory without `..`".to_owned()) }
+}
+
+fn interface(text: &str) -> Result<(), String> {
+    let fine = text.len() <= 40 && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+    if fine { Ok(()) } else { Err("expected the name or IPv4 address of an interface".to_owned()) }
 }
 
 fn log_filter(text: &str) -> Result<(), String> {

@@ -98,17 +98,16 @@ impl Loaded {
     /// The keys as rows of the settings list.
     pub fn rows(&self) -> Vec<Setting> {
         let values = serde_json::to_value(&self.config).unwrap_or_default();
-        keys::KEYS
-            .iter()
-            .map(|k| Setting {
-                key: k.name.to_owned(),
-                value: values.pointer(&format!("/{}", k.name.replace('.', "/"))).cloned().unwrap_or_default(),
-                origin: self.origins.get(k.name).copied().unwrap_or(Origin::Default).word().to_owned(),
-                applies_now: false,
-                editable: false,
-                help: k.help.to_owned(),
-            })
-            .collect()
+        let row = |name: &str, help: &str| Setting {
+            key: name.to_owned(),
+            value: values.pointer(&format!("/{}", name.replace('.', "/"))).cloned().unwrap_or_default(),
+            origin: self.origins.get(name).copied().unwrap_or(Origin::Default).word().to_owned(),
+            applies_now: false,
+            editable: false,
+            help: help.to_owned(),
+        };
+        let commands = self.config.exec.keys().map(|name| row(&format!("exec.{name}.argv"), keys::ARGV.help));
+        keys::KEYS.iter().map(|k| row(k.name, k.help)).chain(commands).collect()
     }
 }
 
@@ -201,6 +200,21 @@ impl Merge {
         if !keys::is_section(&section) {
             return self.fault(&place, &section, format!("there is no such section; expected {}", keys::sections()));
         }
+        if section == "exec" {
+            for (name, command) in body {
+                let Some(place) = file.place(name.span().start) else { continue };
+                let full = format!("exec.{}", name.get_ref());
+                match command.into_inner() {
+                    DeValue::Table(keys) => self.keys(file, &full, keys),
+                    _ => self.fault(&place, &full, "expected a section: [exec.NAME] and argv = [\"…\"] below"),
+                }
+            }
+            return;
+        }
+        self.keys(file, &section, body);
+    }
+
+    fn keys(&mut self, file: &File<'_>, section: &str, body: DeTable<'_>) {
         for (key, value) in body {
             let Some(place) = file.place(key.span().start) else { continue };
             let full = format!("{section}.{}", key.get_ref());
@@ -235,6 +249,14 @@ impl Merge {
         let wrong = known.check(&value);
         if !wrong.is_empty() {
             return wrong.into_iter().for_each(|(item, why)| self.fault(&place(item), key, why));
+        }
+        if let Some(name) = keys::command_of(key) {
+            let commands = self.values.entry("exec").or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(commands) = commands {
+                commands.insert(name.to_owned(), Value::Table(Table::from_iter([("argv".to_owned(), value)])));
+                self.origins.insert(key.to_owned(), origin);
+            }
+            return;
         }
         let Some((section, name)) = key.split_once('.') else { return };
         if let Value::Table(section) = self.values.entry(section).or_insert_with(|| Value::Table(Table::new())) {

@@ -7,7 +7,7 @@ mod keys;
 mod load;
 mod places;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,7 @@ pub struct Config {
     pub import: Import,
     pub ace: Ace,
     pub hdhr: Hdhr,
+    pub exec: BTreeMap<String, Exec>,
     pub demo: Demo,
 }
 
@@ -90,18 +91,32 @@ pub enum LogFormat {
     Json,
 }
 
-/// The AceStream engine.
+/// The AceStream engines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
+    /// The one engine, unless `urls` names several.
     pub url: String,
+    /// Several engines; each session goes to the one with the fewest.
+    pub urls: Vec<String>,
+    /// Sessions that one engine may have; 0: no limit.
+    pub capacity: u32,
+    /// Sessions of one engine that may be tests of sources at once.
+    pub checks: u32,
     /// Seconds from the request to the first byte of a stream.
     pub open_timeout_s: u32,
 }
 
+impl Engine {
+    /// The engines, in their order.
+    pub fn all(&self) -> Vec<&str> {
+        if self.urls.is_empty() { vec![&self.url] } else { self.urls.iter().map(String::as_str).collect() }
+    }
+}
+
 impl Default for Engine {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:6878".to_owned(), open_timeout_s: 45 }
+        Self { url: "http://127.0.0.1:6878".to_owned(), urls: Vec::new(), capacity: 0, checks: 1, open_timeout_s: 45 }
     }
 }
 
@@ -113,6 +128,22 @@ pub struct Upstream {
     /// Seconds from the request to the first byte of a stream.
     pub first_byte_timeout_s: u32,
     pub user_agent: String,
+    /// The best HLS variant up to this bandwidth; 0: the best of all.
+    pub hls_max_kbit_per_s: u32,
+    /// Interface that joins multicast groups whose address names none; empty: the kernel's choice.
+    pub multicast_interface: String,
+    /// Seconds after which a multicast group is joined anew; 0: never.
+    pub multicast_rejoin_s: u32,
+    /// Directories below which `file:` sources may lie.
+    pub file_roots: Vec<String>,
+}
+
+/// A command whose output is MPEG-TS, for `exec:` sources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exec {
+    /// Program and arguments, run without a shell. `{key}` in an argument is the value that the source gives.
+    pub argv: Vec<String>,
 }
 
 impl Default for Upstream {
@@ -121,6 +152,10 @@ impl Default for Upstream {
             connect_timeout_s: 5,
             first_byte_timeout_s: 15,
             user_agent: concat!("yagid/", env!("CARGO_PKG_VERSION")).to_owned(),
+            hls_max_kbit_per_s: 0,
+            multicast_interface: String::new(),
+            multicast_rejoin_s: 120,
+            file_roots: Vec::new(),
         }
     }
 }
@@ -154,6 +189,8 @@ pub struct Import {
     pub max_entries: u32,
     /// Seconds for a download and its reading together.
     pub max_seconds: u32,
+    /// Names of playlist sources whose entries may be `udp:`, `rtp:`, `file:` and `exec:`.
+    pub trusted_sources: Vec<String>,
 }
 
 impl Default for Import {
@@ -164,6 +201,7 @@ impl Default for Import {
             max_guide_mib: 1024,
             max_entries: 200_000,
             max_seconds: 300,
+            trusted_sources: Vec::new(),
         }
     }
 }

@@ -257,7 +257,13 @@ mod tests {
         let (fetcher, caps) = (Fetcher::new(&Config::default()), Import::default());
         let file = dir.path().join("guide.xml");
         let url = file.to_str().unwrap().to_owned();
-        let draft = SourceDraft { url, kind: Some(SourceKind::Guide), name: None, interval_s: Some(0), enabled: None };
+        let draft = SourceDraft {
+            url,
+            kind: Some(SourceKind::Guide),
+            name: None,
+            interval_s: Some(0),
+            ..SourceDraft::default()
+        };
         let source = library.create_source("test", draft).await.unwrap();
         let refresh = async || run(&guide, &library, &fetcher, &source, &caps).await;
 

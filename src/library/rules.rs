@@ -4,8 +4,8 @@
 //! Invariant: text that passed is clean and bounded; an error names the field and what was expected.
 
 pub use yagi_api::rules::{
-    MAX_HEADERS, MAX_NUMBER, MAX_SOURCES, expires_at, formats, header_fault, interval, max_connections, name, number,
-    password, text,
+    MAX_HEADERS, MAX_NUMBER, MAX_SOURCES, expires_at, formats, header_fault, interval, max_connections, max_upstreams,
+    name, number, password, text,
 };
 use yagi_api::{ApiError, ChannelSource, ErrorCode, rules};
 
@@ -74,7 +74,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         let field = |list: &[ChannelSource]| sources(list).unwrap_err().field.unwrap();
         assert_eq!(field(&[]), "sources");
-        assert_eq!(field(&[source("http://h/", &[]), source("file:///etc/passwd", &[])]), "sources[1].url");
+        assert_eq!(field(&[source("http://h/", &[]), source("file:etc/passwd", &[])]), "sources[1].url");
         assert_eq!(field(&[source("http://h/", &[]), source("http://h/", &[])]), "sources[1].url");
         assert_eq!(field(&[source("http://h/", &[("Host", "x")])]), "sources[0].headers");
         assert_eq!(field(&[source("http://h/", &[("A", "x\r\nB: y")])]), "sources[0].headers");

@@ -114,6 +114,7 @@ fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Source>, Fault
         url,
         enabled: draft.enabled.unwrap_or(true),
         interval_s: rules::interval(draft.interval_s.unwrap_or(interval))?,
+        max_upstreams: rules::max_upstreams(draft.max_upstreams.unwrap_or(0))?,
         last: None,
         state: RefreshState::Idle,
     };
@@ -139,6 +140,9 @@ fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<
     }
     if let Some(seconds) = patch.interval_s {
         source.interval_s = rules::interval(seconds)?;
+    }
+    if let Some(most) = patch.max_upstreams {
+        source.max_upstreams = rules::max_upstreams(most)?;
     }
     source.enabled = patch.enabled.unwrap_or(source.enabled);
     source.version += 1;

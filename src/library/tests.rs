@@ -57,7 +57,13 @@ async fn everything_comes_back_after_a_restart() {
     library
         .create_source(
             "t",
-            SourceDraft { url: "http://u:p@h/x.m3u".into(), kind: None, name: None, interval_s: None, enabled: None },
+            SourceDraft {
+                url: "http://u:p@h/x.m3u".into(),
+                kind: None,
+                name: None,
+                interval_s: None,
+                ..SourceDraft::default()
+            },
         )
         .await
         .unwrap();
@@ -192,7 +198,7 @@ async fn events_and_replies_of_sources_hide_credentials() {
         kind: None,
         name: None,
         interval_s: None,
-        enabled: None,
+        ..SourceDraft::default()
     };
     let source = library.create_source("t", d.clone()).await.unwrap();
     assert_eq!((source.name.as_str(), source.kind), ("h", SourceKind::Playlist));

@@ -81,7 +81,8 @@ fn playlist_figures_importing() {
     fs::write(&path, generate(count)).unwrap();
     let library = Library::open(&dir.path().join("state"), Events::default()).unwrap().library;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let draft = SourceDraft { url: "/x.m3u".into(), kind: None, name: None, interval_s: None, enabled: None };
+    let draft =
+        SourceDraft { url: "/x.m3u".into(), kind: None, name: None, interval_s: None, ..SourceDraft::default() };
     let source = runtime.block_on(library.create_source("t", draft)).unwrap();
     let refresh = |path: &std::path::Path| {
         let job = Job {
@@ -92,6 +93,7 @@ fn playlist_figures_importing() {
             last_modified: None,
             min_percent: 50,
             max_entries: 1_000_000,
+            local: false,
             deadline: Instant::now() + Duration::from_secs(600),
         };
         let began = Instant::now();

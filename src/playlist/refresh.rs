@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Part of the digest of a content: another reader may see more in the same text.
-const READER_VERSION: u8 = 1;
+const READER_VERSION: u8 = 2;
 const MAX_NOTES: usize = 20;
 
 /// Fetches and applies; keeps the report with the source. Every failure leaves the line-up as it was and is told in the report.
@@ -86,6 +86,7 @@ async fn attempt(
         last_modified: fetched.last_modified,
         min_percent: catalog.settings().refresh_min_percent,
         max_entries: caps.max_entries,
+        local: caps.trusted_sources.contains(&source.name),
         deadline,
     };
     let max_unpacked = u64::from(caps.max_playlist_mib) << 20;
@@ -114,6 +115,8 @@ pub(crate) struct Job {
     pub last_modified: Option<String>,
     pub min_percent: u32,
     pub max_entries: u32,
+    /// The source is trusted with `udp:`, `file:` and `exec:`.
+    pub local: bool,
     pub deadline: Instant,
 }
 
@@ -183,9 +186,10 @@ impl Job {
         let (digest, result) = std::sync::mpsc::sync_channel(1);
         let input = open().map_err(|e| fault(e.into()))?;
         let mut context = Context::new(&SHA256);
-        context.update(&[READER_VERSION]);
+        context.update(&[READER_VERSION, self.local.into()]);
         let input = Digested { input, context: Some(context), digest };
-        let mut reader = Reader::new(Box::new(input), self.max_entries).map_err(|e| fault(e.into()))?;
+        let mut reader =
+            Reader::new(Box::new(input), self.max_entries).map_err(|e| fault(e.into()))?.trusting(self.local);
         let mut count = 0u32;
         while let Some(entry) = reader.next().map_err(fault)? {
             each(entry)?;

@@ -33,8 +33,13 @@ impl Bench {
         let tmp = tempfile::tempdir().unwrap();
         let library = Library::open(tmp.path(), Events::default()).unwrap().library;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let draft =
-            SourceDraft { url: "http://p/list.m3u".into(), kind: None, name: None, interval_s: None, enabled: None };
+        let draft = SourceDraft {
+            url: "http://p/list.m3u".into(),
+            kind: None,
+            name: None,
+            interval_s: None,
+            ..SourceDraft::default()
+        };
         let source = runtime.block_on(library.create_source("t", draft)).unwrap().id;
         Self { _tmp: tmp, library, source, runtime }
     }
@@ -50,6 +55,7 @@ impl Bench {
             last_modified: None,
             min_percent: catalog.settings().refresh_min_percent,
             max_entries: 10_000,
+            local: false,
             deadline: Instant::now() + Duration::from_secs(60),
         };
         job.apply(catalog.source(self.source).unwrap(), || Ok(Box::new(Cursor::new(bytes.clone()))))

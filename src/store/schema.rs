@@ -99,6 +99,9 @@ CREATE TABLE settings (
 ALTER TABLE users ADD COLUMN token BLOB;
 ALTER TABLE users ADD COLUMN player TEXT NOT NULL DEFAULT '\"auto\"';
 ",
+    "
+ALTER TABLE sources ADD COLUMN max_upstreams INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.

@@ -31,6 +31,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
         enabled: row.get(5)?,
         interval_s: row.get(6)?,
         last: row.get_ref(7)?.as_str_or_null()?.map(|text| from_json(7, text)).transpose()?,
+        max_upstreams: row.get(11)?,
         state: RefreshState::Idle,
     };
     let validators = Validators { etag: row.get(8)?, last_modified: row.get(9)?, digest: row.get(10)? };
@@ -39,7 +40,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
 
 pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
     conn.prepare(
-        "SELECT id, version, name, kind, url, enabled, interval_s, last, etag, last_modified, digest FROM sources ORDER BY id",
+        "SELECT id, version, name, kind, url, enabled, interval_s, last, etag, last_modified, digest, \
+         max_upstreams FROM sources ORDER BY id",
     )?
     .query_map([], read)?
     .collect()
@@ -48,8 +50,16 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
 /// Gives the row its id.
 pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO sources (version, name, kind, url, enabled, interval_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![source.version, source.name, source.kind.word(), source.url, source.enabled, source.interval_s],
+        "INSERT INTO sources (version, name, kind, url, enabled, interval_s, max_upstreams) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            source.version,
+            source.name,
+            source.kind.word(),
+            source.url,
+            source.enabled,
+            source.interval_s,
+            source.max_upstreams
+        ],
     )?;
     source.id = SourceId(last_id(tx)?);
     Ok(())
@@ -57,7 +67,8 @@ pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
 
 pub fn update(tx: &Connection, source: &Source) -> rusqlite::Result<()> {
     tx.execute(
-        "UPDATE sources SET version = ?2, name = ?3, kind = ?4, url = ?5, enabled = ?6, interval_s = ?7 WHERE id = ?1",
+        "UPDATE sources SET version = ?2, name = ?3, kind = ?4, url = ?5, enabled = ?6, interval_s = ?7, max_upstreams = ?8 \
+         WHERE id = ?1",
         params![
             source.id.0,
             source.version,
@@ -65,7 +76,8 @@ pub fn update(tx: &Connection, source: &Source) -> rusqlite::Result<()> {
             source.kind.word(),
             source.url,
             source.enabled,
-            source.interval_s
+            source.interval_s,
+            source.max_upstreams
         ],
     )
     .map(drop)

@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{sync::mpsc, time};
 use yagi_api::StreamState;
 
 use super::{
     Join, OpenError, Phase, STOPPED, Shared, Stream, audience::Audience, intake::Intake, subscriber::Subscriber,
 };
-use crate::upstream::{Feed, UpstreamError};
+use crate::upstream::{Feed, Piece, UpstreamError};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Pending bytes that are sent at once.
@@ -73,7 +72,7 @@ struct Tick {
 
 /// What woke the stream.
 enum Wake {
-    Chunk(Result<Bytes, UpstreamError>),
+    Chunk(Result<Piece, UpstreamError>),
     Sockets(std::io::Result<Vec<super::readiness::Ready>>),
     Join(Option<Join>),
     Asked,
@@ -142,7 +141,7 @@ impl Life {
             };
             let now = Instant::now();
             match wake {
-                Wake::Chunk(Ok(chunk)) => self.take(&chunk, now).await,
+                Wake::Chunk(Ok(piece)) => self.take(piece, now).await,
                 Wake::Chunk(Err(e)) => self.repair(e, now),
                 Wake::Sockets(Ok(ready)) => {
                     let policy = self.shared.settings.load().lag_policy;
@@ -198,11 +197,11 @@ impl Life {
     }
 
     /// Takes a chunk and all else that the upstream has ready, then flushes if it is time.
-    async fn take(&mut self, chunk: &[u8], now: Instant) {
-        self.push(chunk, now);
+    async fn take(&mut self, piece: Piece, now: Instant) {
+        self.put(piece, now);
         while self.audience.pending(&self.intake) < FLUSH_BYTES {
             match ready_now(next(&mut self.feed)).await {
-                Some(Ok(more)) => self.push(&more, now),
+                Some(Ok(more)) => self.put(more, now),
                 Some(Err(e)) => {
                     self.repair(e, now);
                     break;
@@ -211,6 +210,15 @@ impl Life {
             }
         }
         self.flush_if_due(now);
+    }
+
+    fn put(&mut self, piece: Piece, now: Instant) {
+        match piece {
+            Piece::Bytes(chunk) => self.push(&chunk, now),
+            // Before the first byte there is nothing to be continued.
+            Piece::Seam if self.intake.ring().head() > 0 => self.intake.seam(),
+            Piece::Seam => {}
+        }
     }
 
     fn push(&mut self, chunk: &[u8], now: Instant) {
@@ -340,7 +348,9 @@ impl Life {
         }
         if self.audience.is_empty() && !self.stream.is_wanted() {
             let idle = now.saturating_duration_since(*self.idle_since.get_or_insert(now));
-            let over = idle >= Duration::from_secs(settings.linger_s.into());
+            // Its place may be wanted by a viewer of the same account.
+            let over = idle >= Duration::from_secs(settings.linger_s.into())
+                || self.feed.as_ref().is_some_and(Feed::is_wanted_elsewhere);
             // Nobody watches a stream that failed: it is not worth repairing.
             if (over || self.failing_since.is_some()) && self.shared.close_if_unwanted(&self.stream, &self.joins) {
                 return Some(Phase::Gone);
@@ -399,7 +409,7 @@ impl Life {
 }
 
 /// The next chunk of a feed; waits for ever where there is none.
-async fn next(feed: &mut Option<Feed>) -> Result<Bytes, UpstreamError> {
+async fn next(feed: &mut Option<Feed>) -> Result<Piece, UpstreamError> {
     match feed {
         Some(feed) => feed.next().await,
         None => pending().await,
@@ -433,8 +443,9 @@ async fn open(stream: Arc<Stream>, shared: Arc<Shared>, first: usize, pause: Dur
         let index = (first + n) % stream.origins.len();
         let origin = &stream.origins[index];
         let attempt = async {
-            let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers).await?;
-            *stream.engine.lock().unwrap_or_else(PoisonError::into_inner) = prepared.engine_status();
+            let claim = stream.claim(origin.account);
+            let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers, &claim).await?;
+            *stream.engine.lock().unwrap_or_else(PoisonError::into_inner) = prepared.status();
             let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(&stream, hash));
             if twin {
                 prepared.abandon().await;

@@ -31,11 +31,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
-use yagi_api::{ChannelId, Locator, Settings, StreamRow};
+use yagi_api::{ChannelId, Locator, Settings, SourceId, StreamRow};
 
 use crate::{
     seats::{End, Seat},
-    upstream::{EngineStatus, UpstreamError, Upstreams},
+    upstream::{Claim, Status, UpstreamError, Upstreams},
 };
 use meter::Meter;
 use pump::Pump;
@@ -72,13 +72,19 @@ struct Registry {
 }
 
 /// What a stream is the stream of.
-type Key = Origin;
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    locator: Locator,
+    headers: Vec<(String, String)>,
+}
 
 /// One place to take a stream from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub locator: Locator,
     pub headers: Vec<(String, String)>,
+    /// The provider's account whose slot it takes.
+    pub account: Option<SourceId>,
 }
 
 /// What a viewer asks for.
@@ -141,8 +147,8 @@ struct Stream {
     wake: Arc<Notify>,
     stop: AtomicBool,
     meter: Meter,
-    /// What the engine says of the session in use.
-    engine: Mutex<Option<EngineStatus>>,
+    /// What the upstream in use says of itself.
+    engine: Mutex<Option<Status>>,
 }
 
 struct Join {
@@ -382,12 +388,12 @@ impl Shared {
 }
 
 impl Registry {
-    fn canonical(&self, key: &Key) -> Key {
+    fn canonical(&self, key: &Origin) -> Key {
         match &key.locator {
             Locator::AceContent(id) if self.hashes.contains_key(id) => {
                 Key { locator: Locator::AceInfohash(self.hashes[id].clone()), headers: key.headers.clone() }
             }
-            _ => key.clone(),
+            _ => Key { locator: key.locator.clone(), headers: key.headers.clone() },
         }
     }
 }
@@ -396,6 +402,11 @@ impl Stream {
     fn stop(&self) {
         self.stop.store(true, Relaxed);
         self.wake.notify_one();
+    }
+
+    /// Under what name a place of `account` is taken, and how its holder is asked to give it back.
+    fn claim(&self, account: Option<SourceId>) -> Claim {
+        Claim { account, holder: self.name.clone(), wake: self.wake.clone(), ..Claim::default() }
     }
 
     fn is_wanted(&self) -> bool {
@@ -424,7 +435,7 @@ impl Stream {
             reconnects: m.reconnects.load(Relaxed),
             dropped_clients: m.dropped.load(Relaxed),
             last_error: words.last_error,
-            engine: self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(EngineStatus::text),
+            engine: self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Status::text),
             history: words.history.into(),
         }
     }

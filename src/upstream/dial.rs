@@ -41,6 +41,8 @@ pub(super) struct Ask {
     pub headers: HeaderMap,
     /// Redirects stay on this server, whatever name they give it (an engine's idea of its own name is rarely ours).
     pub only: Option<Url>,
+    /// First byte and number of bytes that are wanted. A server may answer with everything all the same.
+    pub range: Option<(u64, u64)>,
 }
 
 /// The head of an answer, and its body as it comes.
@@ -48,13 +50,15 @@ pub(super) struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Body,
+    /// What answered: the last one of the redirects, with what was sent to it.
+    pub asked: Ask,
 }
 
 impl Ask {
     pub(super) fn new(url: &str) -> Result<Self, UpstreamError> {
         let url = Url::parse(url).map_err(|e| UpstreamError::Refused(format!("{}: {e}", redact(url))))?;
         check_scheme(&url)?;
-        Ok(Self { url, headers: HeaderMap::new(), only: None })
+        Ok(Self { url, headers: HeaderMap::new(), only: None, range: None })
     }
 
     /// Adds headers as a channel's source names them; those that HTTP itself needs are ours.
@@ -74,17 +78,24 @@ impl Ask {
     /// Asks and follows redirects until there is an answer that is none.
     pub(super) async fn send(mut self, outbound: &Outbound, deadline: Instant) -> Result<Response, UpstreamError> {
         for _ in 0..=MAX_REDIRECTS {
-            let response = exchange(outbound, &self.url, &self.headers, deadline).await?;
-            if !matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
-            }
-            let to = response.headers.get(header::LOCATION).and_then(|l| std::str::from_utf8(l.as_bytes()).ok());
-            let Some(to) = to else { return Ok(response) };
+            let (status, headers, body) = exchange(outbound, &self, deadline).await?;
+            let to = headers.get(header::LOCATION).and_then(|l| std::str::from_utf8(l.as_bytes()).ok());
+            let to = to.filter(|_| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308));
+            let Some(to) = to else { return Ok(Response { status, headers, body, asked: self }) };
             let next =
                 self.url.join(to).map_err(|e| UpstreamError::Refused(format!("redirect to {}: {e}", redact(to))))?;
             self.follow(next)?;
         }
         Err(UpstreamError::Refused(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// What this answer points to: `reference` is relative to it, and what may be a credential stays with its host.
+    pub(super) fn to(&self, reference: &str) -> Result<Self, UpstreamError> {
+        let next =
+            self.url.join(reference).map_err(|e| UpstreamError::Refused(format!("{}: {e}", redact(reference))))?;
+        let mut ask = Self { range: None, ..self.clone() };
+        ask.follow(next)?;
+        Ok(ask)
     }
 
     fn follow(&mut self, mut next: Url) -> Result<(), UpstreamError> {
@@ -137,10 +148,10 @@ fn may_share(from: &Url, to: &Url) -> bool {
 
 async fn exchange(
     outbound: &Outbound,
-    url: &Url,
-    headers: &HeaderMap,
+    ask: &Ask,
     deadline: Instant,
-) -> Result<Response, UpstreamError> {
+) -> Result<(StatusCode, HeaderMap, Body), UpstreamError> {
+    let url = &ask.url;
     let host = match url.host() {
         Some(Host::Domain(name)) => name.to_owned(),
         Some(Host::Ipv4(ip)) => ip.to_string(),
@@ -150,7 +161,7 @@ async fn exchange(
     let tls = url.scheme() == "https";
     let port = url.port_or_known_default().unwrap_or(80);
     let socket = socket::connect(outbound, &host, port, tls, deadline).await?;
-    let request = request(outbound, url, headers)?;
+    let request = request(outbound, ask)?;
     let lost = |e: hyper::Error| UpstreamError::Unreachable(format!("{host}:{port}: {}", words(&e)));
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_READ)
@@ -181,10 +192,11 @@ async fn exchange(
         .map_err(lost)?;
     let (head, incoming) = head.into_parts();
     let body = Body { connection, over, incoming, peer: format!("{host}:{port}") };
-    Ok(Response { status: head.status, headers: head.headers, body })
+    Ok((head.status, head.headers, body))
 }
 
-fn request(outbound: &Outbound, url: &Url, headers: &HeaderMap) -> Result<hyper::Request<Empty<Bytes>>, UpstreamError> {
+fn request(outbound: &Outbound, ask: &Ask) -> Result<hyper::Request<Empty<Bytes>>, UpstreamError> {
+    let Ask { url, headers, .. } = ask;
     let mut request = hyper::Request::builder().uri(&url[Position::BeforePath..Position::AfterQuery]);
     let host = &url[Position::BeforeHost..Position::AfterPort];
     request = request.header(header::HOST, host);
@@ -199,6 +211,9 @@ fn request(outbound: &Outbound, url: &Url, headers: &HeaderMap) -> Result<hyper:
         let pair = format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()));
         let pair = base64::engine::general_purpose::STANDARD.encode(pair);
         request = request.header(header::AUTHORIZATION, format!("Basic {pair}"));
+    }
+    if let Some((from, length)) = ask.range {
+        request = request.header(header::RANGE, format!("bytes={from}-{}", from.saturating_add(length.max(1)) - 1));
     }
     request = request.header(header::CONNECTION, "close");
     let mut request = request
@@ -248,7 +263,16 @@ impl Body {
 
     /// All of it, if it is at most `max` bytes; else what came of it so far.
     pub(super) async fn read(&mut self, max: usize, deadline: Instant) -> Result<Vec<u8>, UpstreamError> {
-        let mut out = Vec::new();
+        self.read_behind(Vec::new(), max, deadline).await
+    }
+
+    /// The same behind what has been read already.
+    pub(super) async fn read_behind(
+        &mut self,
+        mut out: Vec<u8>,
+        max: usize,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, UpstreamError> {
         while out.len() <= max {
             let piece = timeout_at(deadline, self.next())
                 .await

@@ -1,7 +1,7 @@
 //! MPEG-TS over HTTP: asks, looks at what comes, and hands the bytes on.
 //!
-//! Owns the judgement whether an answer is a stream. Must not enter: packets (the ring aligns them), reconnecting (the
-//! stream decides). Invariant: a [`Body`] exists only when media bytes have come; a web page or a playlist never is one.
+//! Owns the judgement whether an answer is a stream, or a playlist of one. Must not enter: packets (the ring aligns them),
+//! reconnecting (the stream decides). Invariant: a [`Body`] exists only when media bytes have come; a web page never is one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hyper::{HeaderMap, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 use yagi_api::text::clean;
 
-use super::{UpstreamError, dial, outbound::Outbound};
+use super::{UpstreamError, dial, hls, outbound::Outbound};
 use crate::secret::hide;
 
 /// What is looked at to tell media from text; also all that is kept until it is told.
@@ -32,13 +32,34 @@ impl Request {
         Ok(Self { ask: dial::Ask::new(url)?.with_headers(headers)?, wait: outbound.first_byte_timeout })
     }
 
-    pub(super) async fn open(self, outbound: &Outbound) -> Result<Body, UpstreamError> {
-        open(self.ask, outbound, Instant::now() + self.wait).await
+    /// When the first bytes must be there, if it begins now.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.wait
+    }
+
+    pub(super) async fn open(self, outbound: &Outbound, deadline: Instant) -> Result<Answer, UpstreamError> {
+        open(self.ask, outbound, deadline).await
+    }
+}
+
+/// What an address turned out to be.
+pub(super) enum Answer {
+    Media(Body),
+    Hls(hls::List),
+}
+
+impl Answer {
+    /// The stream itself, where nothing else can be used.
+    pub(super) fn media(self) -> Result<Body, UpstreamError> {
+        match self {
+            Self::Media(body) => Ok(body),
+            Self::Hls(_) => Err(UpstreamError::NotMedia("an HLS playlist came".to_owned())),
+        }
     }
 }
 
 /// Asks and waits until the first media bytes are there.
-pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant) -> Result<Body, UpstreamError> {
+pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant) -> Result<Answer, UpstreamError> {
     let asked = ask.url.to_string();
     let mut response = ask.send(outbound, deadline).await?;
     check_status(response.status)?;
@@ -63,15 +84,27 @@ pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant)
         if ended && head.is_empty() {
             return Err(UpstreamError::Ended);
         }
+        if is_list(&head) {
+            let text = response.body.read_behind(head, hls::MAX_LIST, deadline).await?;
+            if hls::is_hls(&text) {
+                return Ok(Answer::Hls(hls::List { text, ask: response.asked }));
+            }
+            return Err(UpstreamError::NotMedia(hide(&name_it(&response.headers, &text), &asked)));
+        }
         if ended || head.len() >= SNIFF || looks_like_text(&head) {
             // Servers repeat logins in their complaints.
             return Err(UpstreamError::NotMedia(hide(&name_it(&response.headers, &head), &asked)));
         }
     }
-    Ok(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body })
+    Ok(Answer::Media(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body }))
 }
 
-fn check_status(status: StatusCode) -> Result<(), UpstreamError> {
+/// An M3U, of whatever kind.
+fn is_list(head: &[u8]) -> bool {
+    head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start().starts_with(b"#EXTM3U")
+}
+
+pub(super) fn check_status(status: StatusCode) -> Result<(), UpstreamError> {
     match status.as_u16() {
         200..=299 => Ok(()),
         404 | 410 => Err(UpstreamError::NotFound),
@@ -80,7 +113,7 @@ fn check_status(status: StatusCode) -> Result<(), UpstreamError> {
 }
 
 /// Sync bytes one packet apart; a stream may begin in the middle of a packet, or behind something else.
-fn is_media(head: &[u8]) -> bool {
+pub(super) fn is_media(head: &[u8]) -> bool {
     memchr::memchr_iter(SYNC, head).any(|at| {
         let sure = if at == 0 { 2 } else { 4 };
         STRIDES.into_iter().any(|stride| {
@@ -97,14 +130,12 @@ fn looks_like_text(head: &[u8]) -> bool {
 }
 
 /// What came instead of a stream, in words for the operator.
-fn name_it(headers: &HeaderMap, head: &[u8]) -> String {
+pub(super) fn name_it(headers: &HeaderMap, head: &[u8]) -> String {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = clean(kind, 60).to_ascii_lowercase();
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if text.starts_with(b"#EXTM3U") && (kind.contains("mpegurl") || text.windows(7).any(|w| w == b"#EXT-X-")) {
-        "an HLS playlist came; HLS is not supported yet, give the address of the MPEG-TS stream".to_owned()
-    } else if text.starts_with(b"#EXT") {
-        "a playlist came; add it as a source instead".to_owned()
+    if text.starts_with(b"#EXT") {
+        "a list of channels came; add it as a source instead".to_owned()
     } else if text.starts_with(b"<") || kind.contains("html") || kind.contains("xml") {
         "a web page came; the address or its access is wrong".to_owned()
     } else if text.starts_with(b"{") || text.starts_with(b"[") || kind.contains("json") {
@@ -159,9 +190,7 @@ mod tests {
             headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
             name_it(&headers, body.as_bytes())
         };
-        assert!(name("application/x-mpegurl", "#EXTM3U\n").contains("HLS is not supported yet"));
-        assert!(name("text/plain", "\u{feff}#EXTM3U\n#EXT-X-VERSION:3\n").contains("HLS"));
-        assert!(name("text/plain", "#EXTM3U\n#EXTINF:-1,x\n").contains("playlist"));
+        assert!(name("text/plain", "\u{feff}#EXTM3U\n#EXTINF:-1,x\n").contains("list of channels"));
         assert!(name("text/html", "<html>").contains("web page"));
         assert!(name("application/json", "{\"a\":\u{1b}1}").starts_with("JSON came: {\"a\":1}"));
         assert!(name("text/plain", "no\r\nsuch").contains("no such"));

@@ -5,25 +5,35 @@
 //! connects to a link-local address or to the daemon itself; an engine session is stopped exactly once on every way
 //! out, a dropped [`Feed`] or [`Prepared`] included; no text that leaves carries a credential.
 
+pub mod datagrams;
 pub mod dial;
 pub mod engine;
+pub mod exec;
 pub mod fetch;
+pub mod file;
+pub mod hls;
 pub mod http_ts;
 pub mod outbound;
+pub mod slots;
 mod socket;
 pub mod spool;
+mod stamps;
 pub mod testcard;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use yagi_api::Locator;
+use yagi_api::{EngineRow, Locator, SourceId};
 
 use crate::{config::Config, secret::redact};
 
-pub use engine::EngineStatus;
 pub use fetch::{Caps, Conditions, FetchError, Fetched, Fetcher};
+pub use slots::{Claim, Purpose};
 pub use spool::Spool;
 
 /// Why an upstream gives nothing (more).
@@ -45,6 +55,12 @@ pub enum UpstreamError {
     Ended,
     #[error("refused: {0}")]
     Refused(String),
+    #[error("the command {0}")]
+    Command(String),
+    #[error("{0}")]
+    NoSlot(String),
+    #[error("no AceStream engine is free: {0}")]
+    NoEngine(String),
 }
 
 impl UpstreamError {
@@ -53,25 +69,78 @@ impl UpstreamError {
         match self {
             Self::NotFound => 404,
             Self::Timeout(_) => 504,
-            Self::Unreachable(_) => 503,
-            Self::Status(_) | Self::Engine(_) | Self::NotMedia(_) | Self::Ended | Self::Refused(_) => 502,
+            Self::Unreachable(_) | Self::NoSlot(_) | Self::NoEngine(_) => 503,
+            Self::Status(_)
+            | Self::Engine(_)
+            | Self::NotMedia(_)
+            | Self::Ended
+            | Self::Refused(_)
+            | Self::Command(_) => 502,
         }
     }
+}
+
+/// What an upstream says of itself, in words for tables; a handle that stays valid.
+#[derive(Clone, Debug, Default)]
+pub struct Status(Arc<Mutex<String>>);
+
+impl Status {
+    /// `prebuf, 12 peers, 300 KB/s`, `RTP, 3 lost`; none while nothing is known.
+    pub fn text(&self) -> Option<String> {
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!text.is_empty()).then(|| text.clone())
+    }
+
+    fn set(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
+
+/// What a [`Feed`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Bytes(Bytes),
+    /// What comes next does not continue what came: other clocks, counters or tables.
+    Seam,
 }
 
 /// Opens upstreams. Cheap to clone; one for the daemon.
 #[derive(Clone)]
 pub struct Upstreams {
     outbound: Arc<outbound::Outbound>,
-    engine: engine::Engine,
+    engines: engine::Engines,
+    slots: slots::Slots,
+    local: Arc<Local>,
+}
+
+/// What the daemon's own machine may be asked for.
+struct Local {
+    file: file::Roots,
+    commands: exec::Commands,
+    datagrams: datagrams::Options,
 }
 
 impl Upstreams {
     /// Best called inside the runtime that lives longest: stops of engine sessions whose owner vanished run there.
     pub fn new(config: &Config) -> Self {
         let outbound = Arc::new(outbound::Outbound::new(config));
-        let engine = engine::Engine::new(&config.engine, Arc::clone(&outbound));
-        Self { outbound, engine }
+        let engines = engine::Engines::new(&config.engine, Arc::clone(&outbound));
+        let local = Local {
+            file: file::Roots::new(&config.upstream.file_roots),
+            commands: exec::Commands::new(&config.exec),
+            datagrams: datagrams::Options::new(&config.upstream),
+        };
+        Self { outbound, engines, slots: slots::Slots::default(), local: Arc::new(local) }
+    }
+
+    /// How many upstreams each account may have from now on: id, name, limit (0: none).
+    pub fn limit_accounts(&self, limits: impl IntoIterator<Item = (SourceId, String, u32)>) {
+        self.slots.configure(limits);
+    }
+
+    /// The engines as they stand.
+    pub fn engines(&self) -> Vec<EngineRow> {
+        self.engines.rows()
     }
 
     /// Tells the addresses that the daemon really listens on (after bind), so that no upstream leads back to it.
@@ -84,39 +153,60 @@ impl Upstreams {
         Fetcher::with(Arc::clone(&self.outbound))
     }
 
-    /// Everything that can be known before reading: for AceStream the session is opened (so that its infohash is known),
-    /// for the rest nothing is sent yet.
+    /// Everything that can be known before reading: a place of the account is taken, and for AceStream the session is
+    /// opened (so that its infohash is known); for the rest nothing is sent yet.
     ///
     /// # Errors
-    /// The engine's refusal, in its own words, or an address that cannot be used.
-    pub async fn prepare(&self, source: &Locator, headers: &[(String, String)]) -> Result<Prepared, UpstreamError> {
+    /// No place, the engine's refusal in its own words, or an address that cannot be used.
+    pub async fn prepare(
+        &self,
+        source: &Locator,
+        headers: &[(String, String)],
+        claim: &Claim,
+    ) -> Result<Prepared, UpstreamError> {
+        let permit = self.slots.take(claim).await?;
         let kind = match source {
             Locator::TestCard => Kind::TestCard,
             Locator::Http(url) => Kind::Http(http_ts::Request::new(url, headers, &self.outbound)?),
-            Locator::AceContent(id) => Kind::Engine(self.engine.open("id", id).await?),
-            Locator::AceInfohash(hash) => Kind::Engine(self.engine.open("infohash", hash).await?),
+            Locator::AceContent(id) => Kind::Engine(Box::new(self.engines.open("id", id, claim.purpose).await?)),
+            Locator::AceInfohash(hash) => {
+                Kind::Engine(Box::new(self.engines.open("infohash", hash, claim.purpose).await?))
+            }
+            Locator::Datagrams(to) => Kind::Datagrams(to.clone()),
+            Locator::File(_) => Kind::File(self.local.file.find(&source.path().unwrap_or_default()).await?),
+            Locator::Exec(command) => Kind::Exec(self.local.commands.find(command)?),
         };
-        Ok(Prepared { kind, label: redact(&source.to_string()), outbound: Arc::clone(&self.outbound) })
+        let status = match &kind {
+            Kind::Engine(session) => session.status(),
+            _ => Status::default(),
+        };
+        let label = redact(&source.to_string());
+        Ok(Prepared { kind, label, status, upstreams: self.clone(), permit })
     }
 
     /// Stops every engine session that is still open and waits for the pending stops, at most `limit`. For shutdown,
     /// after the streams have ended.
     pub async fn drain(&self, limit: Duration) {
-        self.engine.drain(limit).await;
+        self.engines.drain(limit).await;
     }
 }
 
 enum Kind {
     TestCard,
     Http(http_ts::Request),
-    Engine(engine::Session),
+    Engine(Box<engine::Session>),
+    Datagrams(yagi_api::Datagrams),
+    File(file::Found),
+    Exec(exec::Line),
 }
 
 /// An upstream that is about to start. Dropping it undoes what was opened.
 pub struct Prepared {
     kind: Kind,
     label: String,
-    outbound: Arc<outbound::Outbound>,
+    status: Status,
+    upstreams: Upstreams,
+    permit: Option<slots::Permit>,
 }
 
 impl Prepared {
@@ -128,12 +218,9 @@ impl Prepared {
         }
     }
 
-    /// What the engine last said about the session; a handle that can be read while [`Prepared::start`] waits and later.
-    pub fn engine_status(&self) -> Option<EngineStatus> {
-        match &self.kind {
-            Kind::Engine(session) => Some(session.status()),
-            _ => None,
-        }
+    /// What the upstream says of itself; a handle that can be read while [`Prepared::start`] waits and later.
+    pub fn status(&self) -> Option<Status> {
+        Some(self.status.clone())
     }
 
     /// For tables and logs; free of credentials.
@@ -146,16 +233,38 @@ impl Prepared {
     /// # Errors
     /// What kept them from coming; the session is stopped then.
     pub async fn start(self) -> Result<Feed, UpstreamError> {
-        let Self { kind, label, outbound } = self;
-        let inner = match kind {
-            Kind::TestCard => Inner::TestCard(Box::new(testcard::TestCard::new(Instant::now()))),
-            Kind::Http(request) => Inner::Http(request.open(&outbound).await?),
-            Kind::Engine(session) => {
-                let feed = session.play(&outbound).await?;
-                Inner::Engine(Box::new((feed, session)))
-            }
+        let Self { kind, label, status, upstreams, permit } = self;
+        let Upstreams { outbound, local, .. } = &upstreams;
+        let opening = async {
+            Ok(match kind {
+                Kind::TestCard => Inner::TestCard(Box::new(testcard::TestCard::new(Instant::now()))),
+                Kind::Http(request) => {
+                    let deadline = request.deadline();
+                    match request.open(outbound, deadline).await? {
+                        http_ts::Answer::Media(body) => Inner::Http(body),
+                        http_ts::Answer::Hls(list) => {
+                            Inner::Hls(hls::Hls::start(list, Arc::clone(outbound), status.clone(), deadline).await?)
+                        }
+                    }
+                }
+                Kind::Engine(session) => {
+                    let body = session.play(outbound).await?;
+                    Inner::Engine(Box::new((body, session)))
+                }
+                Kind::Datagrams(to) => {
+                    let limit = Instant::now() + outbound.first_byte_timeout;
+                    let group = datagrams::Receiver::open(&to, &local.datagrams, status.clone(), limit).await?;
+                    Inner::Datagrams(Box::new(group))
+                }
+                Kind::File(found) => Inner::File(Box::new(file::Looped::open(found).await?)),
+                Kind::Exec(line) => {
+                    let limit = Instant::now() + outbound.first_byte_timeout;
+                    Inner::Exec(Box::new(exec::Running::start(line, status.clone(), limit).await?))
+                }
+            })
         };
-        Ok(Feed { inner, label })
+        let inner = watched(permit.as_ref(), opening).await?;
+        Ok(Feed { inner, label, permit })
     }
 
     /// Gives up: an engine session is stopped (waits for that at most three seconds).
@@ -166,16 +275,34 @@ impl Prepared {
     }
 }
 
+/// The work, unless the place is needed by a viewer meanwhile.
+async fn watched<T>(
+    permit: Option<&slots::Permit>,
+    work: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    let Some(permit) = permit else { return work.await };
+    tokio::select! {
+        done = work => done,
+        () = permit.revoked() => Err(UpstreamError::Refused("a viewer needs this place of the account".to_owned())),
+    }
+}
+
 enum Inner {
     TestCard(Box<testcard::TestCard>),
     Http(http_ts::Body),
-    Engine(Box<(http_ts::Body, engine::Session)>),
+    Hls(hls::Hls),
+    Engine(Box<(http_ts::Body, Box<engine::Session>)>),
+    Datagrams(Box<datagrams::Receiver>),
+    File(Box<file::Looped>),
+    Exec(Box<exec::Running>),
 }
 
 /// A running upstream.
 pub struct Feed {
+    // In this order: the place is given back when the upstream is closed.
     inner: Inner,
     label: String,
+    permit: Option<slots::Permit>,
 }
 
 impl Feed {
@@ -184,12 +311,13 @@ impl Feed {
     ///
     /// # Errors
     /// The end of the stream is [`UpstreamError::Ended`]; a broken one `Unreachable`.
-    pub async fn next(&mut self) -> Result<Bytes, UpstreamError> {
-        match &mut self.inner {
-            Inner::TestCard(card) => Ok(card.next().await),
-            Inner::Http(body) => body.next().await,
-            Inner::Engine(engine) => engine.0.next().await,
-        }
+    pub async fn next(&mut self) -> Result<Piece, UpstreamError> {
+        watched(self.permit.as_ref(), self.inner.next()).await
+    }
+
+    /// Whether a viewer waits for the place of the account that this upstream holds.
+    pub fn is_wanted_elsewhere(&self) -> bool {
+        self.permit.as_ref().is_some_and(slots::Permit::is_wanted)
     }
 
     /// For tables and logs; free of credentials.
@@ -197,20 +325,33 @@ impl Feed {
         &self.label
     }
 
-    /// What the engine last said about the session.
-    pub fn engine_status(&self) -> Option<EngineStatus> {
-        match &self.inner {
-            Inner::Engine(engine) => Some(engine.1.status()),
-            _ => None,
+    /// Closes the socket at once, then stops an engine session or a command (waits for that at most three seconds).
+    pub async fn close(self) {
+        match self.inner {
+            Inner::Engine(engine) => {
+                let (body, session) = *engine;
+                drop(body);
+                session.close().await;
+            }
+            Inner::Exec(running) => running.close().await,
+            _ => {}
         }
     }
+}
 
-    /// Closes the socket at once, then stops an engine session (waits for that at most three seconds).
-    pub async fn close(self) {
-        if let Inner::Engine(engine) = self.inner {
-            let (body, session) = *engine;
-            drop(body);
-            session.close().await;
+impl Inner {
+    async fn next(&mut self) -> Result<Piece, UpstreamError> {
+        match self {
+            Self::TestCard(card) => Ok(Piece::Bytes(card.next().await)),
+            Self::Http(body) => body.next().await.map(Piece::Bytes),
+            Self::Hls(hls) => hls.next().await,
+            Self::Engine(engine) => {
+                let (body, session) = &mut **engine;
+                session.read(body).await.map(Piece::Bytes)
+            }
+            Self::Datagrams(group) => group.next().await.map(Piece::Bytes),
+            Self::File(file) => file.next().await.map(Piece::Bytes),
+            Self::Exec(running) => running.next().await.map(Piece::Bytes),
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Outbound {
     pub(super) connect_timeout: Duration,
     pub(super) first_byte_timeout: Duration,
     pub(super) user_agent: String,
+    /// The best HLS variant up to this bandwidth; 0: the best of all.
+    pub(super) hls_max_bits_per_s: u64,
 }
 
 impl Outbound {
@@ -36,6 +38,7 @@ impl Outbound {
             connect_timeout: Duration::from_secs(u64::from(config.upstream.connect_timeout_s.max(1))),
             first_byte_timeout: Duration::from_secs(u64::from(config.upstream.first_byte_timeout_s.max(1))),
             user_agent: config.upstream.user_agent.clone(),
+            hls_max_bits_per_s: u64::from(config.upstream.hls_max_kbit_per_s) * 1000,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The built-in channel: a 16 s clip, looped for hours with one continuous clock.
 //!
-//! Owns the clip and its restamping (PCR, PTS, DTS, continuity counters) and its pace. Invariants: each loop lasts
+//! Owns the clip and its pace; what loops changes by [`super::stamps`]. Invariants: each loop lasts
 //! exactly 400 pictures of 1/25 s = 750 AAC frames of 1024/48000 s, so that neither picture nor sound has a seam; every
 //! [`TestCard::next`] returns whole packets, the first one a PAT.
 //!
@@ -19,12 +19,10 @@ use std::{sync::LazyLock, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-const PACKET: usize = 188;
-/// One loop in 27 MHz ticks, and in the 90 kHz ticks of PTS.
+use super::stamps::{Counters, PACKET, WRAP, pcr, pid, shift};
+
+/// One loop in 27 MHz ticks.
 const LOOP_27M: u64 = 16 * 27_000_000;
-const LOOP_90K: u64 = 16 * 90_000;
-const WRAP_90K: u64 = 1 << 33;
-const WRAP_27M: u64 = WRAP_90K * 300;
 /// What a first viewer gets at once.
 const HEAD_START: Duration = Duration::from_secs(4);
 /// Packets that fall due within this time go out together.
@@ -76,13 +74,13 @@ pub struct TestCard {
     next: usize,
     /// Loops that lie before `start`.
     skipped: u64,
-    counters: [(u16, u8); 8],
+    counters: Counters,
 }
 
 impl TestCard {
     /// The first packets are due at once.
     pub fn new(now: Instant) -> Self {
-        Self { start: now, loops: 0, next: 0, skipped: 0, counters: [(u16::MAX, 0); 8] }
+        Self { start: now, loops: 0, next: 0, skipped: 0, counters: Counters::default() }
     }
 
     /// Starts with clocks that lie `loops` behind zero: lets a test see the wrap of the 33-bit clock.
@@ -125,16 +123,9 @@ impl TestCard {
 
     fn push(&mut self, out: &mut BytesMut) {
         let mut packet = *CLIP.packets[self.next].bytes;
-        restamp(&mut packet, self.loops);
-        if packet[3] & 0x10 != 0 {
-            let pid = pid(&packet);
-            let slot = self.counters.iter().position(|(p, _)| *p == pid || *p == u16::MAX);
-            if let Some((owner, counter)) = slot.and_then(|i| self.counters.get_mut(i)) {
-                *owner = pid;
-                packet[3] = (packet[3] & 0xf0) | *counter;
-                *counter = (*counter + 1) & 0x0f;
-            }
-        }
+        // As many loops as the clock takes to wrap are none.
+        shift(&mut packet, self.loops % (WRAP / 300) * LOOP_27M % WRAP);
+        self.counters.count(&mut packet);
         out.extend_from_slice(&packet);
         self.next += 1;
         if self.next == CLIP.packets.len() {
@@ -142,59 +133,6 @@ impl TestCard {
             self.loops += 1;
         }
     }
-}
-
-fn pid(p: &[u8; PACKET]) -> u16 {
-    u16::from_be_bytes([p[1] & 0x1f, p[2]])
-}
-
-fn has_pcr(p: &[u8; PACKET]) -> bool {
-    p[3] & 0x20 != 0 && p[4] >= 7 && p[5] & 0x10 != 0
-}
-
-fn pcr(p: &[u8; PACKET]) -> Option<u64> {
-    has_pcr(p).then(|| {
-        let base = u64::from(u32::from_be_bytes([p[6], p[7], p[8], p[9]])) << 1 | u64::from(p[10] >> 7);
-        base * 300 + u64::from(u16::from_be_bytes([p[10] & 1, p[11]]))
-    })
-}
-
-/// Moves all clocks of a packet by `loops` lengths of the clip.
-fn restamp(p: &mut [u8; PACKET], loops: u64) {
-    if let Some(clock) = pcr(p) {
-        let clock = (clock + (loops % WRAP_90K) * LOOP_27M) % WRAP_27M;
-        let (base, rest) = (clock / 300, clock % 300);
-        p[6..10].copy_from_slice(&((base >> 1) as u32).to_be_bytes());
-        p[10] = ((base & 1) as u8) << 7 | 0x7e | (rest >> 8) as u8;
-        p[11] = rest as u8;
-    }
-    let start = if p[3] & 0x20 != 0 { 5 + usize::from(p[4]) } else { 4 };
-    // A PES packet with a header of timestamps begins here.
-    if p[1] & 0x40 == 0 || p[3] & 0x10 == 0 || start + 19 > PACKET || p[start..start + 3] != [0, 0, 1] {
-        return;
-    }
-    let flags = p[start + 7] >> 6;
-    if flags & 2 != 0 {
-        shift(&mut p[start + 9..start + 14], loops);
-    }
-    if flags == 3 {
-        shift(&mut p[start + 14..start + 19], loops);
-    }
-}
-
-/// A 33-bit timestamp with its marker bits.
-fn shift(f: &mut [u8], loops: u64) {
-    let old = u64::from(f[0] >> 1 & 7) << 30
-        | u64::from(f[1]) << 22
-        | u64::from(f[2] >> 1) << 15
-        | u64::from(f[3]) << 7
-        | u64::from(f[4] >> 1);
-    let new = (old + (loops % WRAP_90K) * LOOP_90K) % WRAP_90K;
-    f[0] = (f[0] & 0xf0) | ((new >> 30 & 7) as u8) << 1 | 1;
-    f[1] = (new >> 22) as u8;
-    f[2] = ((new >> 15) as u8) << 1 | 1;
-    f[3] = (new >> 7) as u8;
-    f[4] = (new as u8) << 1 | 1;
 }
 
 #[cfg(test)]

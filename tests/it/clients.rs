@@ -35,13 +35,13 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-async fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Output {
+pub async fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     tokio::time::timeout(PATIENCE, command.output()).await.unwrap_or_else(|_| panic!("{program} does not end")).unwrap()
 }
 
-fn words(line: &str) -> impl Iterator<Item = &str> {
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ')
 }
 
@@ -62,7 +62,7 @@ pub async fn clip(dir: &Path, codecs: &str) -> Option<Arc<[u8]>> {
 }
 
 /// What ffprobe finds: (kind, codec) of each stream, sorted.
-async fn probe(url: &str) -> Vec<(String, String)> {
+pub async fn probe(url: &str) -> Vec<(String, String)> {
     let out = run("ffprobe", words("-v error -of json -show_streams").chain([url])).await;
     assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
     let found: Value = serde_json::from_slice(&out.stdout).unwrap();

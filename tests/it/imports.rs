@@ -81,7 +81,13 @@ impl Import {
 }
 
 async fn source(daemon: &Daemon, url: &str, kind: SourceKind) -> SourceId {
-    let draft = SourceDraft { url: url.to_owned(), kind: Some(kind), name: None, interval_s: Some(0), enabled: None };
+    let draft = SourceDraft {
+        url: url.to_owned(),
+        kind: Some(kind),
+        name: None,
+        interval_s: Some(0),
+        ..SourceDraft::default()
+    };
     daemon.app.library.create_source("test", draft).await.unwrap().id
 }
 

@@ -81,7 +81,7 @@ async fn hostile() -> (Daemon, Account) {
             kind: Some(kind),
             name: None,
             interval_s: Some(0),
-            enabled: None,
+            ..SourceDraft::default()
         };
         let source = daemon.app.library.create_source("test", draft).await.unwrap().id;
         let report = daemon.app.refresher.queue_and_wait(source).await;

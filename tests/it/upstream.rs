@@ -8,7 +8,7 @@ use std::{
 use yagi_api::Locator;
 use yagid::{
     config::Config,
-    upstream::{Caps, Conditions, Feed, FetchError, Fetched, Fetcher, UpstreamError, Upstreams},
+    upstream::{Caps, Claim, Conditions, Feed, FetchError, Fetched, Fetcher, Piece, UpstreamError, Upstreams},
 };
 
 use crate::support::{
@@ -38,7 +38,7 @@ fn content(id: &str) -> Locator {
 }
 
 async fn open(upstreams: &Upstreams, source: &Locator) -> Result<Feed, UpstreamError> {
-    upstreams.prepare(source, &[]).await?.start().await
+    upstreams.prepare(source, &[], &Claim::default()).await?.start().await
 }
 
 async fn http(url: &str) -> Result<Feed, UpstreamError> {
@@ -49,7 +49,8 @@ async fn watch(feed: &mut Feed, packets: u64) -> (Checker, Option<UpstreamError>
     let mut checker = Checker::new();
     while checker.packets < packets {
         match feed.next().await {
-            Ok(bytes) => checker.feed(&bytes),
+            Ok(Piece::Bytes(bytes)) => checker.feed(&bytes),
+            Ok(Piece::Seam) => {}
             Err(error) => return (checker, Some(error)),
         }
     }
@@ -79,7 +80,7 @@ async fn what_is_no_stream_is_named() {
     let origin = Origin::start().await;
     origin.set("/500", Serve::Answer("500 Oops", "text/plain", b"x".to_vec()));
     origin.set("/html", Serve::Answer("200 OK", "text/html", b"<html>log in</html>".to_vec()));
-    origin.set("/hls", Serve::Answer("200 OK", "audio/mpegurl", b"#EXTM3U\n#EXT-X-VERSION:3\n".to_vec()));
+    origin.set("/list", Serve::Answer("200 OK", "audio/mpegurl", b"#EXTM3U\n#EXTINF:-1,One\nhttp://h/1\n".to_vec()));
     origin.set("/empty", Serve::Answer("200 OK", "video/mp2t", Vec::new()));
     origin.set("/zeros", Serve::Answer("200 OK", "video/mp2t", vec![0; 5000]));
     origin.set("/garbage", Serve::Raw(vec![0xfe; 3000]));
@@ -88,9 +89,7 @@ async fn what_is_no_stream_is_named() {
     assert_eq!(error(http(&origin.url("/none")).await), UpstreamError::NotFound);
     assert_eq!(error(http(&origin.url("/500")).await), UpstreamError::Status(500));
     assert_eq!(error(http(&origin.url("/empty")).await), UpstreamError::Ended);
-    for (path, word) in
-        [("/html", "web page"), ("/hls", "HLS is not supported yet"), ("/endless", "text"), ("/zeros", "")]
-    {
+    for (path, word) in [("/html", "web page"), ("/list", "list of channels"), ("/endless", "text"), ("/zeros", "")] {
         let error = error(http(&origin.url(path)).await);
         assert!(matches!(&error, UpstreamError::NotMedia(text) if text.contains(word)), "{path}: {error}");
         assert_eq!(error.http_status(), 502);
@@ -144,8 +143,11 @@ async fn reading_can_be_cancelled_at_any_point_without_loss() {
     let mut feed = http(&origin.url("/s")).await.unwrap();
     let mut seen = Checker::new();
     while seen.packets < 500 {
-        if let Ok(bytes) = tokio::time::timeout(Duration::from_micros(500), feed.next()).await {
-            seen.feed(&bytes.unwrap());
+        if let Ok(piece) = tokio::time::timeout(Duration::from_micros(500), feed.next()).await {
+            match piece.unwrap() {
+                Piece::Bytes(bytes) => seen.feed(&bytes),
+                Piece::Seam => panic!("a seam in one answer"),
+            }
         }
     }
     seen.assert_continuous();
@@ -160,7 +162,7 @@ async fn redirects_are_few_and_carry_no_credentials_elsewhere() {
     let headers = [("Cookie", "canary"), ("X-Key", "canary"), ("User-Agent", "Box/1")];
     let headers = headers.map(|(n, v)| (n.to_owned(), v.to_owned()));
     let url = origin.url("/near").replace("http://", "http://canary:canary@");
-    let prepared = Upstreams::new(&config()).prepare(&Locator::Http(url), &headers).await.unwrap();
+    let prepared = Upstreams::new(&config()).prepare(&Locator::Http(url), &headers, &Claim::default()).await.unwrap();
     assert!(!prepared.label().contains("canary"));
     prepared.start().await.unwrap();
     for head in origin.heads() {
@@ -201,7 +203,7 @@ async fn an_engine_session_plays_and_is_stopped_once() {
         [(content(ID), Play::Normal), (content(ID), Play::Redirect), (Locator::AceInfohash(infohash(ID)), Play::Normal)]
     {
         engine.behave(ID, play, Stop::Confirm);
-        let prepared = upstreams.prepare(&source, &[]).await.unwrap();
+        let prepared = upstreams.prepare(&source, &[], &Claim::default()).await.unwrap();
         assert_eq!(prepared.infohash(), Some(&*infohash(ID)));
         let mut feed = prepared.start().await.unwrap();
         let (seen, _) = watch(&mut feed, 300).await;
@@ -221,9 +223,9 @@ async fn an_engine_session_plays_and_is_stopped_once() {
 async fn every_way_out_stops_the_session() {
     let engine = Engine::start().await;
     let upstreams = with_engine(&engine);
-    upstreams.prepare(&content(ID), &[]).await.unwrap().abandon().await;
+    upstreams.prepare(&content(ID), &[], &Claim::default()).await.unwrap().abandon().await;
     assert_eq!(engine.stops(), [1], "abandoned");
-    drop(upstreams.prepare(&content(ID), &[]).await.unwrap());
+    drop(upstreams.prepare(&content(ID), &[], &Claim::default()).await.unwrap());
     wait_until("the dropped preparation is stopped", || engine.stops() == [1, 1]).await;
     drop(open(&upstreams, &content(ID)).await.unwrap());
     wait_until("the dropped feed is stopped", || engine.stops() == [1, 1, 1]).await;
@@ -233,7 +235,8 @@ async fn every_way_out_stops_the_session() {
     wait_until("the failed start is stopped", || engine.stops() == [1, 1, 1, 1]).await;
 
     engine.behave(ID, Play::SlowOpen(Duration::from_millis(300)), Stop::Confirm);
-    let gone = tokio::time::timeout(Duration::from_millis(100), upstreams.prepare(&content(ID), &[])).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(100), upstreams.prepare(&content(ID), &[], &Claim::default())).await;
     assert!(gone.is_err(), "given up before the engine answered");
     wait_until("the session nobody waited for is stopped", || engine.stops() == [1; 5]).await;
 
@@ -244,7 +247,7 @@ async fn every_way_out_stops_the_session() {
     feed.close().await;
     wait_until("no socket left", || engine.sockets() == 0).await;
     assert_eq!(engine.stops(), [1; 6], "never twice");
-    assert!(upstreams.prepare(&content(ID), &[]).await.is_err(), "nothing new after the drain");
+    assert!(upstreams.prepare(&content(ID), &[], &Claim::default()).await.is_err(), "nothing new after the drain");
 }
 
 #[tokio::test]
@@ -285,12 +288,12 @@ async fn a_silent_engine_is_watched_and_times_out() {
     let engine = Engine::start().await;
     let upstreams = with_engine(&engine);
     engine.behave(ID, Play::Silent(Duration::from_secs(60)), Stop::Confirm);
-    let prepared = upstreams.prepare(&content(ID), &[]).await.unwrap();
-    let status = prepared.engine_status().unwrap();
+    let prepared = upstreams.prepare(&content(ID), &[], &Claim::default()).await.unwrap();
+    let status = prepared.status().unwrap();
     let failed = error(prepared.start().await);
     assert!(matches!(failed, UpstreamError::Timeout(_)), "{failed}");
     assert_eq!(failed.http_status(), 504);
-    assert_eq!(status.text(), "prebuf, 7 peers, 300 KB/s");
+    assert_eq!(status.text().as_deref(), Some("prebuf, 7 peers, 300 KB/s"));
     wait_until("stopped and closed", || engine.stops() == [1] && engine.sockets() == 0).await;
 }
 

@@ -105,6 +105,8 @@ pub struct Reader {
     begun: bool,
     seen_info: bool,
     first: String,
+    /// Its text may name files, commands and groups of this machine.
+    local: bool,
     pub summary: Summary,
 }
 
@@ -160,8 +162,14 @@ impl Reader {
             begun: false,
             seen_info: false,
             first: String::new(),
+            local: false,
             summary: Summary::default(),
         })
+    }
+
+    /// The text comes from somebody who may name files, commands and groups of this machine.
+    pub fn trusting(self, local: bool) -> Self {
+        Self { local, ..self }
     }
 
     /// The next entry; none at the end.
@@ -354,6 +362,11 @@ impl Reader {
             if is_http(url) && url.contains(' ') { Cow::Owned(url.trim().replace(' ', "%20")) } else { url.into() };
         self.open.target = true;
         match Locator::parse(&url) {
+            Ok(locator) if locator.is_local() && !self.local => {
+                let kind = locator.kind();
+                self.summary
+                    .skip(number, format!("{kind}: is taken only from sources that import.trusted_sources names"));
+            }
             Ok(locator) => {
                 let mut headers = match locator {
                     Locator::Http(_) => self.open.headers.clone(),

@@ -127,3 +127,19 @@ proptest! {
         read(&bytes, 10);
     }
 }
+
+#[test]
+fn remote_text_names_nothing_of_this_machine() {
+    let text = "#EXTM3U\n#EXTINF:-1,A\nudp://@239.1.1.1:1234\n#EXTINF:-1,B\nfile:///etc/passwd\n\
+        #EXTINF:-1,C\nexec:x?url=1\n#EXTINF:-1,D\nhttp://h/4\n#EXTINF:-1,E\nrtp://@239.1.1.1:1\n";
+    let (entries, summary, _) = read(text.as_bytes(), 100);
+    let urls: Vec<&str> = entries.iter().flat_map(|e| &e.sources).map(|s| s.url.as_str()).collect();
+    assert_eq!(urls, ["http://h/4"]);
+    assert!(summary.notes.iter().filter(|n| n.reason.contains("import.trusted_sources")).count() == 4);
+    let mut reader = Reader::new(Box::new(Cursor::new(text)), 100).unwrap().trusting(true);
+    let mut names = Vec::new();
+    while let Some(entry) = reader.next().unwrap() {
+        names.push(entry.name.clone());
+    }
+    assert_eq!(names, ["A", "B", "C", "D", "E"]);
+}

@@ -63,6 +63,8 @@ struct State {
     /// `key=value` and pid of each `getstream`.
     asked: Vec<(String, String)>,
     stats: u32,
+    /// Nothing is answered and nothing is sent any more, on open sockets either.
+    hangs: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +142,19 @@ impl Engine {
         self.lock().asked.clone()
     }
 
+    /// From now on it neither answers nor sends, like a stopped process.
+    pub fn hang(&self) {
+        self.lock().hangs = true;
+    }
+
+    /// Ends it: every socket is reset, its port refuses.
+    pub fn kill(self) {}
+
+    /// How many sessions are open.
+    pub fn live(&self) -> usize {
+        self.lock().sessions.iter().filter(|s| s.readers > 0).count()
+    }
+
     pub fn stats(&self) -> u32 {
         self.lock().stats
     }
@@ -173,7 +188,14 @@ async fn connection(mut socket: TcpStream, state: Shared) {
     let _open = Count(Arc::clone(&state), |s| s.sockets -= 1);
     let Some(head) = read_head(&mut socket).await else { return };
     let target = target(&head).to_owned();
+    if lock(&state).hangs {
+        let _ = socket.read_u8().await;
+        return;
+    }
     let path = target.split('?').next().unwrap_or_default().to_owned();
+    if path == "/webui/api/service" {
+        return version(&mut socket, &state).await;
+    }
     if path == "/ace/getstream" {
         return getstream(&mut socket, &target, &state).await;
     }
@@ -202,6 +224,14 @@ async fn connection(mut socket: TcpStream, state: Shared) {
         "hop" => redirect(&mut socket, &format!("{OWN_NAME}/content/x/{number}")).await,
         _ => read(socket, number, play, state).await,
     }
+}
+
+/// The engine's health: what it answers to `get_version`, if it answers.
+async fn version(socket: &mut TcpStream, state: &Shared) {
+    if lock(state).hangs {
+        let _ = socket.read_u8().await;
+    }
+    json(socket, r#"{"result":{"code":3020300,"platform":"linux","version":"3.2.3"},"error":null}"#).await;
 }
 
 async fn json(socket: &mut TcpStream, body: &str) {
@@ -284,7 +314,19 @@ async fn read(mut socket: TcpStream, number: usize, play: Play, state: Shared) {
         Play::ResetAfter(n) | Play::EndAfter(n) => n,
         _ => u64::MAX,
     };
-    let left = stream(&mut socket, &mut Generator::new(200, 1_500_000), 10, limit).await;
+    let mut generator = Generator::new(200, 1_500_000);
+    let left = if limit == u64::MAX {
+        // In small portions, so that a hang is seen.
+        while !stream(&mut socket, &mut generator, 10, 20).await {
+            if lock(&state).hangs {
+                let _ = socket.read_u8().await;
+                return;
+            }
+        }
+        true
+    } else {
+        stream(&mut socket, &mut generator, 10, limit).await
+    };
     if !left && matches!(play, Play::ResetAfter(_)) {
         reset(socket);
     }

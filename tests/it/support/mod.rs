@@ -4,6 +4,7 @@
 
 pub mod daemon;
 pub mod engine;
+pub mod hls;
 pub mod mux;
 pub mod origin;
 pub mod place;
@@ -41,6 +42,12 @@ pub fn wait_until(what: &str, met: impl FnMut() -> bool) -> impl Future<Output =
 /// Ends its server and every connection of it when dropped.
 #[derive(Debug)]
 pub struct Guard(tokio::task::JoinHandle<()>);
+
+impl Guard {
+    pub fn of(task: tokio::task::JoinHandle<()>) -> Self {
+        Self(task)
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {

@@ -352,6 +352,9 @@ pub enum SourceVerb {
         /// Between refreshes: 0 (by hand), or a number with s, m, h or d
         #[arg(long, value_name = "TIME")]
         interval: Option<String>,
+        /// Upstreams that its channels may have at once; 0: no limit
+        #[arg(long, value_name = "N")]
+        max_upstreams: Option<u32>,
         /// Wait for the first refresh
         #[arg(long)]
         wait: bool,
@@ -369,6 +372,9 @@ pub enum SourceVerb {
         url: Option<String>,
         #[arg(long, value_name = "TIME")]
         interval: Option<String>,
+        /// Upstreams that its channels may have at once; 0: no limit
+        #[arg(long, value_name = "N")]
+        max_upstreams: Option<u32>,
         #[arg(long)]
         enabled: bool,
         #[arg(long, conflicts_with = "enabled")]

@@ -26,7 +26,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             out.object(&row, || facts(&row))
         }
         SourceVerb::Add { url, dry_run: true, .. } | SourceVerb::Probe { url } => probe(client, out, &url).await,
-        SourceVerb::Add { url, kind, name, interval, wait, dry_run: false } => {
+        SourceVerb::Add { url, kind, name, interval, max_upstreams, wait, dry_run: false } => {
             let draft = SourceDraft {
                 url: location(&url)?,
                 kind: kind.map(|k| match k {
@@ -36,13 +36,14 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 name,
                 interval_s: interval.as_deref().map(seconds).transpose()?,
                 enabled: None,
+                max_upstreams,
             };
             let row: Source =
                 client.post(&format!("{}{}", paths::SOURCES, if wait { "?wait=true" } else { "" }), &draft).await?;
             out.object(&counted(&row), || facts(&row))?;
             if wait { failure(&row) } else { out.say("fetching; yagi sources list shows how it goes") }
         }
-        SourceVerb::Edit { source, name, url, interval, enabled, disabled } => {
+        SourceVerb::Edit { source, name, url, interval, max_upstreams, enabled, disabled } => {
             let row = find(client, &source).await?;
             let patch = SourcePatch {
                 version: Some(row.version),
@@ -50,6 +51,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 url: url.as_deref().map(location).transpose()?,
                 enabled: enabled.then_some(true).or(disabled.then_some(false)),
                 interval_s: interval.as_deref().map(seconds).transpose()?,
+                max_upstreams,
             };
             let row: Source = client.patch(&path(&row), &patch).await?;
             out.object(&row, || facts(&row))
@@ -270,6 +272,9 @@ fn facts(row: &Source) -> Vec<(&'static str, String)> {
         ("interval", interval(row.interval_s)),
         ("state", state_word(row.state).into()),
     ];
+    if row.max_upstreams > 0 {
+        facts.push(("upstreams", format!("{} at once", row.max_upstreams)));
+    }
     if let Some(last) = &row.last {
         facts.push(("refreshed", when::ago(Some(last.at), now)));
         facts.push(("result", report(last)));

@@ -1,0 +1,137 @@
+//! Several AceStream engines: where sessions go, and what the viewers of a failing one see.
+
+use std::time::{Duration, Instant};
+
+use yagi_api::{ChannelId, EngineState};
+
+use crate::support::{
+    daemon::{Account, Daemon},
+    engine::Engine,
+    player::Player,
+    raw::PATIENCE,
+    wait_until,
+};
+
+fn content(n: usize) -> String {
+    format!("{n:040x}")
+}
+
+struct Pool {
+    daemon: Daemon,
+    viewer: Account,
+    channels: Vec<ChannelId>,
+}
+
+impl Pool {
+    async fn of(engines: &[&Engine], capacity: u32) -> Self {
+        let urls = engines.iter().map(|e| e.url()).collect();
+        let daemon = Daemon::with(|c| {
+            c.engine.urls = urls;
+            c.engine.capacity = capacity;
+        })
+        .await;
+        daemon.set(&[("linger_s", 1.into()), ("upstream_silence_s", 10.into()), ("hold_s", 30.into())]).await;
+        let viewer = daemon.viewer("alice", 0).await;
+        let mut channels = Vec::new();
+        for n in 1..=4 {
+            channels.push(daemon.channel(&format!("Ace {n}"), &[&format!("acestream://{}", content(n))]).await);
+        }
+        Self { daemon, viewer, channels }
+    }
+
+    async fn watch(&self, n: usize) -> Player {
+        let mut player = Player::get(self.daemon.address, &self.viewer.live(self.channels[n])).await;
+        assert_eq!(player.status, 200, "{}", player.head);
+        player.watch(20_000).await;
+        player
+    }
+
+    fn states(&self) -> Vec<(EngineState, u32)> {
+        self.daemon.app.upstreams.engines().iter().map(|e| (e.state, e.sessions)).collect()
+    }
+}
+
+/// Each viewer goes on over the seam: nothing torn or unannounced, and its socket is the same.
+async fn all_go_on(players: &mut [Player]) {
+    for player in players {
+        let before = player.checker.packets;
+        while player.checker.packets < before + 1500 {
+            player.watch(10_000).await;
+        }
+        let seen = &player.checker;
+        assert_eq!((seen.torn, seen.jumps), (0, 0), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_spread_and_move_from_a_killed_engine() {
+    let (first, second) = (Engine::start().await, Engine::start().await);
+    let pool = Pool::of(&[&first, &second], 0).await;
+    let mut players = Vec::new();
+    for n in 0..4 {
+        players.push(pool.watch(n).await);
+    }
+    assert_eq!((first.opened(), second.opened()), (2, 2));
+    wait_until("both are up", || pool.states() == [(EngineState::Up, 2), (EngineState::Up, 2)]).await;
+    let rows = pool.daemon.app.upstreams.engines();
+    assert_eq!((rows[0].version.as_deref(), rows[0].name.as_str()), (Some("3.2.3"), &*first.address.to_string()));
+    first.kill();
+    let killed = Instant::now();
+    wait_until("its streams are on the other", || second.live() == 4).await;
+    let moved = killed.elapsed();
+    all_go_on(&mut players).await;
+    wait_until("it counts as down", || pool.states() == [(EngineState::Down, 0), (EngineState::Up, 4)]).await;
+    assert!(pool.daemon.app.upstreams.engines()[0].last_error.is_some());
+    // Far less alone; the machine may be busy.
+    assert!(moved < Duration::from_secs(10), "{moved:?}");
+    drop(players);
+    wait_until("every session is stopped once", || second.stops() == [1; 4]).await;
+}
+
+/// An engine that accepts and never answers: its streams move, and nobody else waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_engine_delays_nobody_else() {
+    let (first, second) = (Engine::start().await, Engine::start().await);
+    let pool = Pool::of(&[&first, &second], 0).await;
+    let mut players = vec![pool.watch(0).await, pool.watch(1).await];
+    assert_eq!((first.opened(), second.opened()), (1, 1));
+    first.hang();
+    let hung = Instant::now();
+    wait_until("its stream is on the other", || second.live() == 2).await;
+    let moved = hung.elapsed();
+    // It is known to be down now: the next ones do not even ask it.
+    let asked = first.asked().len();
+    for n in 2..4 {
+        players.push(pool.watch(n).await);
+    }
+    assert_eq!(first.asked().len(), asked);
+    all_go_on(&mut players).await;
+    assert!(moved < Duration::from_secs(10), "{moved:?}");
+}
+
+/// Opened on an engine that hangs from the beginning: the other one is tried as soon as that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_on_a_hung_engine_goes_elsewhere() {
+    let (first, second) = (Engine::start().await, Engine::start().await);
+    first.hang();
+    let pool = Pool::of(&[&first, &second], 0).await;
+    let begun = Instant::now();
+    let player = tokio::time::timeout(PATIENCE, pool.watch(0)).await.expect("long before engine.open_timeout_s");
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(second.opened(), 1);
+    drop(player);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_engines_refuse_and_a_lone_one_is_always_asked() {
+    let engine = Engine::start().await;
+    let pool = Pool::of(&[&engine], 1).await;
+    let player = pool.watch(0).await;
+    let mut refused = Player::get(pool.daemon.address, &pool.viewer.live(pool.channels[1])).await;
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    let text = refused.text().await;
+    assert!(text.contains("no AceStream engine is free: 1 sessions are open"), "{text}");
+    drop(player);
+    wait_until("the session's end", || engine.stops() == [1]).await;
+    drop(pool.watch(1).await);
+}
