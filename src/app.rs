@@ -11,7 +11,8 @@ use crate::{
     config::Loaded,
     events::Events,
     guide::Guide,
-    http::{Addressing, Network, Prepared},
+    hls::Hls,
+    http::{Addressing, Network, Prepared, tls::Certificate},
     library::Library,
     logs::Logs,
     refresh::Refresher,
@@ -27,6 +28,7 @@ pub struct App {
     pub auth: Auth,
     pub streams: Streams,
     pub upstreams: Upstreams,
+    pub hls: Hls,
     pub seats: Seats,
     pub refresher: Refresher,
     pub fetcher: Fetcher,
@@ -39,6 +41,8 @@ pub struct App {
     pub prepared: Prepared,
     /// Networks whose members may use a network tuner.
     pub tuner_networks: Vec<Network>,
+    /// Of the TLS listeners, if there are any.
+    pub certificate: Option<Arc<Certificate>>,
     pub watchers: Watchers,
     /// Networks that may ask for AceStream content without an account.
     pub open_networks: Vec<Network>,

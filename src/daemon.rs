@@ -18,6 +18,7 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use yagi_api::{Event, NewUser, Noun};
 
 use crate::{
@@ -28,7 +29,8 @@ use crate::{
     events::Events,
     guide::Guide,
     hdhr::discovery,
-    http::{Addressing, Prepared, serve},
+    hls::Hls,
+    http::{Addressing, Prepared, serve, tls::Certificate},
     library::Library,
     logs::Logs,
     refresh::Refresher,
@@ -49,6 +51,8 @@ pub struct Daemon {
     pub app: Arc<App>,
     /// Where players connect; the real ports.
     pub addresses: Vec<SocketAddr>,
+    /// The same over TLS.
+    pub tls_addresses: Vec<SocketAddr>,
     /// The viewer that the very first start made.
     pub first_viewer: Option<NewUser>,
     stop: watch::Sender<bool>,
@@ -66,6 +70,14 @@ impl Daemon {
         raise_file_limit();
         let listeners: Vec<TcpListener> = config.server.listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let secure: Vec<TcpListener> = config.server.tls_listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
+        let tls_addresses: Vec<SocketAddr> = secure.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let certificate = if secure.is_empty() {
+            None
+        } else {
+            Some(Certificate::load(&config.server.tls_cert, &config.server.tls_key)?)
+        };
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose().context("TLS")?;
         let (socket, held) = admin::socket::bind(&config.paths.socket)?;
         let opened = Library::open(&config.paths.state_dir, events.clone())
             .with_context(|| format!("the database in {}", config.paths.state_dir.display()))?;
@@ -78,7 +90,7 @@ impl Daemon {
         let guide = Guide::open(&config.paths.state_dir).context("the guide's directory")?;
         guide.retain(&library.catalog());
         let upstreams = Upstreams::new(config);
-        upstreams.own_listeners(addresses.clone());
+        upstreams.own_listeners([&addresses[..], &tls_addresses].concat());
         let spool = config.paths.state_dir.join("tmp");
         std::fs::create_dir_all(&spool).with_context(|| format!("the directory {}", spool.display()))?;
         let fetcher = upstreams.fetcher();
@@ -103,6 +115,7 @@ impl Daemon {
             addresses: addresses.clone(),
             prepared: Prepared::default(),
             tuner_networks: networks(&config.hdhr.networks),
+            certificate,
             watchers: admin::Watchers::default(),
             open_networks: networks(&config.ace.open_networks),
             auth: Auth::new(config.server.login_tries),
@@ -114,13 +127,26 @@ impl Daemon {
             guide,
             streams,
             upstreams,
+            hls: Hls::new().map_err(|e| anyhow!("no randomness: {e}"))?,
             refresher,
             fetcher,
             events,
             logs,
         });
-        let tasks = serve_all(&app, listeners, socket, &stopping);
-        Ok(Self { app, addresses, first_viewer, stop, tasks, _socket: held })
+        let plain = listeners.into_iter().map(|l| (l, None));
+        let secure = secure.into_iter().map(|l| (l, acceptor.clone()));
+        let tasks = serve_all(&app, plain.chain(secure).collect(), socket, &stopping);
+        Ok(Self { app, addresses, tls_addresses, first_viewer, stop, tasks, _socket: held })
+    }
+
+    /// Reads certificate and key anew: for new connections, running ones are not touched.
+    pub fn reload_certificate(&self) {
+        let Some(certificate) = &self.app.certificate else { return };
+        let server = &self.app.config.config.server;
+        match certificate.reload(&server.tls_cert, &server.tls_key) {
+            Ok(()) => tracing::info!(file = %server.tls_cert.display(), "certificate read anew"),
+            Err(e) => tracing::error!(error = %e, "the new certificate is of no use; the old one stays"),
+        }
     }
 
     /// Ends everything: no new clients, viewers by FIN, engine sessions stopped, the database closed.
@@ -187,7 +213,10 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => tracing::info!("SIGHUP: settings apply at once by themselves; changes of the file need a restart"),
+                _ = hup.recv() => {
+                    tracing::info!("SIGHUP: settings apply at once by themselves; changes of the file need a restart");
+                    daemon.reload_certificate();
+                }
             }
         }
         tokio::select! {
@@ -216,7 +245,7 @@ fn greet(daemon: &Daemon) {
 
 fn serve_all(
     app: &Arc<App>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Option<TlsAcceptor>)>,
     socket: tokio::net::UnixListener,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
@@ -245,10 +274,11 @@ fn serve_all(
     let private = serve::Limits { connections: 512, body_bytes: 8 << 20, ..public };
     let mut tasks: Vec<JoinHandle<()>> = listeners
         .into_iter()
-        .map(|l| tokio::spawn(serve::serve_tcp(l, public, players.clone(), stopping.clone())))
+        .map(|(l, tls)| tokio::spawn(serve::serve_tcp(l, public, players.clone(), stopping.clone(), tls)))
         .collect();
     tasks.push(tokio::spawn(serve::serve_unix(socket, private, admins, stopping.clone())));
     limit_accounts(app);
+    tasks.push(tokio::spawn(app.hls.clone().run(stopping.clone())));
     tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
     tasks.extend(announce_tuner(app, stopping));
     tasks

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod events;
 pub mod guide;
 pub mod hdhr;
+pub mod hls;
 pub mod http;
 pub mod library;
 pub mod lists;

@@ -1,9 +1,12 @@
-//! A viewer's way to a stream: login → seat → open → hand the socket over.
+//! A viewer's way to a stream: login → seat → open → hand the socket over, or give it in segments ([`hls`]).
 //!
 //! Owns the order of these steps and the refusals. Must not enter: how a stream runs. Invariant: everything that can fail
 //! fails before the head of the reply, as an ordinary 4xx or 5xx; HEAD answers like GET and opens nothing.
 
+pub mod hls;
+
 use std::{
+    future::Future,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Instant,
@@ -25,8 +28,8 @@ use crate::{
         reply::{reply, text},
     },
     library::{Catalog, Viewer},
-    seats,
-    stream::{Origin, Wanted},
+    seats::{self, Seat},
+    stream::{OpenError, Origin, Wanted},
 };
 
 /// Why a request for a stream, a playlist or a guide is refused before anything is looked up.
@@ -114,17 +117,21 @@ pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &s
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.reply(),
     };
-    let (id, extension) = file.split_once('.').map_or((file, "ts"), |(id, ext)| (id, ext));
+    let (id, extension) = file.split_once('.').unwrap_or((file, "ts"));
     let Some(channel) = id.parse().ok().and_then(|id| catalog.channel(id)).filter(|c| c.is_listed()) else {
         return text(StatusCode::NOT_FOUND, "there is no channel of this id");
     };
     if !catalog.may_watch(&viewer, channel) {
         return text(StatusCode::FORBIDDEN, "this channel is not in your line-up");
     }
-    if !extension.eq_ignore_ascii_case("ts") {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts only");
+    let format = OutputFormat::ALL.into_iter().find(|f| extension.eq_ignore_ascii_case(f.word()));
+    let Some(format) = format else {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts and .m3u8");
+    };
+    if let Err(refusal) = may_have(&viewer, format) {
+        return refusal.reply();
     }
-    watch(app, request, &catalog, Some(&viewer), wanted(channel), None).await
+    serve(app, request, &catalog, Some(&viewer), wanted(channel), format).await
 }
 
 /// A channel of a network tuner that has so many.
@@ -150,13 +157,16 @@ fn wanted(channel: &Channel) -> Wanted {
     Wanted { name: channel.name.clone(), channel: Some(channel.id), origins }
 }
 
-/// `/ace/getstream?id=|infohash=`: with a viewer's credentials, or from a configured network.
-pub async fn ace(app: &Arc<App>, request: &Request) -> Reply {
+/// `/ace/getstream?id=|infohash=` and `/ace/manifest.m3u8`: with a viewer's credentials, or from a configured network.
+pub async fn ace(app: &Arc<App>, request: &Request, format: OutputFormat) -> Reply {
     let catalog = app.library.catalog();
     let viewer = match ace_viewer(app, &catalog, request) {
         Ok(viewer) => viewer,
         Err(reply) => return *reply,
     };
+    if let Some(Err(refusal)) = viewer.as_deref().map(|v| may_have(v, format)) {
+        return refusal.reply();
+    }
     let asked = ["content_id", "id", "infohash"].into_iter().find_map(|k| Some((k, request.query.get(k)?)));
     let locator = match asked {
         Some(("infohash", hash)) => Locator::parse(&format!("acestream:?infohash={hash}")),
@@ -173,7 +183,7 @@ pub async fn ace(app: &Arc<App>, request: &Request) -> Reply {
         Err(why) => return text(StatusCode::BAD_REQUEST, why),
     };
     match carried(&catalog, viewer.as_deref(), locator) {
-        Some(wanted) => watch(app, request, &catalog, viewer.as_ref(), wanted, None).await,
+        Some(wanted) => serve(app, request, &catalog, viewer.as_ref(), wanted, format).await,
         None => text(StatusCode::FORBIDDEN, "this content is not in your line-up"),
     }
 }
@@ -213,6 +223,20 @@ pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Opt
     }
 }
 
+async fn serve(
+    app: &Arc<App>,
+    request: &Request,
+    catalog: &Catalog,
+    viewer: Option<&Arc<Viewer>>,
+    wanted: Wanted,
+    format: OutputFormat,
+) -> Reply {
+    match format {
+        OutputFormat::Ts => watch(app, request, catalog, viewer, wanted, None).await,
+        OutputFormat::M3u8 => hls::playlist(app, request, catalog, viewer, wanted).await,
+    }
+}
+
 /// Seat, stream, hand-over. `tuners` bounds the viewer's connections, and over them a tuner is told to be busy.
 async fn watch(
     app: &Arc<App>,
@@ -225,7 +249,34 @@ async fn watch(
     if request.method == Method::HEAD {
         return media(Body::Empty);
     }
-    let settings = catalog.settings();
+    let seated = async {
+        let seat = seat(app, request, catalog, viewer, &wanted, tuners)?;
+        let ticket = attended(request, &seat, app.streams.open(&wanted)).await?.map_err(|e| no_stream(&wanted, &e))?;
+        Ok::<_, Box<Reply>>((seat, ticket))
+    };
+    let (seat, ticket) = match seated.await {
+        Ok(seated) => seated,
+        Err(reply) => return *reply,
+    };
+    seat.stream.store(ticket.stream_id(), std::sync::atomic::Ordering::Relaxed);
+    request.handover.to(move |socket| {
+        tokio::spawn(ticket.join(socket, seat));
+    });
+    media(Body::HandedOver)
+}
+
+/// A seat for this request.
+///
+/// # Errors
+/// The reply that refuses.
+fn seat(
+    app: &App,
+    request: &Request,
+    catalog: &Catalog,
+    viewer: Option<&Arc<Viewer>>,
+    wanted: &Wanted,
+    tuners: Option<u32>,
+) -> Result<Seat, Box<Reply>> {
     let seat = app.seats.take(
         seats::Request {
             user: viewer.map(|v| v.user.id),
@@ -235,51 +286,50 @@ async fn watch(
             channel: wanted.channel,
             channel_name: wanted.name.clone(),
             limit: tuners.or(viewer.map(|v| v.user.max_connections)).unwrap_or(0),
-            policy: if tuners.is_some() { LimitPolicy::Refuse } else { settings.limit_policy },
+            policy: if tuners.is_some() { LimitPolicy::Refuse } else { catalog.settings().limit_policy },
         },
         Instant::now(),
     );
-    let seat = match seat {
-        Ok(seat) => seat,
-        Err(refused) => {
-            tracing::info!(user = viewer.map_or("", |v| v.user.name.as_str()), ip = %client_ip(app, request), reason = %refused, "client refused");
-            if tuners.is_some() {
-                return tuner_failure(StatusCode::SERVICE_UNAVAILABLE, "805 All Tuners In Use");
-            }
-            let mut reply = text(StatusCode::FORBIDDEN, &refused);
-            reply.extensions_mut().insert(ReasonPhrase::from_static(b"Connection limit reached"));
-            reply.headers_mut().insert("x-yagi-reason", HeaderValue::from_static("connection-limit"));
-            return reply;
+    let seat = seat.map_err(|refused| {
+        tracing::info!(user = viewer.map_or("", |v| v.user.name.as_str()), ip = %client_ip(app, request), reason = %refused, "client refused");
+        if tuners.is_some() {
+            return Box::new(tuner_failure(StatusCode::SERVICE_UNAVAILABLE, "805 All Tuners In Use"));
         }
-    };
+        let mut reply = text(StatusCode::FORBIDDEN, &refused);
+        reply.extensions_mut().insert(ReasonPhrase::from_static(b"Connection limit reached"));
+        reply.headers_mut().insert("x-yagi-reason", HeaderValue::from_static("connection-limit"));
+        Box::new(reply)
+    })?;
     // An edit between the login and the seat did not see this connection: look again now that it can be seen.
-    if let Some(viewer) = viewer
-        && !still_may(&app.library.catalog(), viewer, &wanted)
-    {
-        return text(StatusCode::FORBIDDEN, "this account was changed a moment ago; log in again");
+    match viewer {
+        Some(viewer) if !still_may(&app.library.catalog(), viewer, wanted) => {
+            Err(Box::new(text(StatusCode::FORBIDDEN, "this account was changed a moment ago; log in again")))
+        }
+        _ => Ok(seat),
     }
+}
+
+/// Waits for `work` as long as the client is there and nobody asks its seat to end.
+///
+/// # Errors
+/// The reply for nobody.
+async fn attended<T>(request: &Request, seat: &Seat, work: impl Future<Output = T>) -> Result<T, Box<Reply>> {
     let ended = Arc::new(Notify::new());
     seat.wake(ended.clone());
-    let opened = tokio::select! {
-        opened = app.streams.open(&wanted) => opened,
-        () = ended.notified() => return text(StatusCode::SERVICE_UNAVAILABLE, "a newer connection of this account took over"),
-        () = request.presence.gone() => return text(StatusCode::SERVICE_UNAVAILABLE, "the client has gone"),
+    let why = tokio::select! {
+        done = work => return Ok(done),
+        () = ended.notified() => "a newer connection of this account took over",
+        () = request.presence.gone() => "the client has gone",
     };
-    let ticket = match opened {
-        Ok(ticket) => ticket,
-        Err(e) => {
-            tracing::warn!(channel = wanted.name, error = %e, "no stream");
-            let status = StatusCode::from_u16(e.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            let mut reply = text(status, &e);
-            reply.headers_mut().insert(header::RETRY_AFTER, 5.into());
-            return reply;
-        }
-    };
-    seat.stream.store(ticket.stream_id(), std::sync::atomic::Ordering::Relaxed);
-    request.handover.to(move |socket| {
-        tokio::spawn(ticket.join(socket, seat));
-    });
-    media(Body::HandedOver)
+    Err(Box::new(text(StatusCode::SERVICE_UNAVAILABLE, why)))
+}
+
+fn no_stream(wanted: &Wanted, error: &OpenError) -> Box<Reply> {
+    tracing::warn!(channel = wanted.name, error = %error, "no stream");
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut reply = text(status, error);
+    reply.headers_mut().insert(header::RETRY_AFTER, 5.into());
+    Box::new(reply)
 }
 
 /// A refusal in the words of real network tuners.

@@ -11,6 +11,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use yagi_api::OutputFormat;
 
 use crate::{
     app::App,
@@ -33,7 +34,9 @@ enum Route {
     Tuner,
     Live,
     AceStream,
+    AceManifest,
     AceStatus,
+    Segment,
     Health,
     Ready,
 }
@@ -61,7 +64,9 @@ impl Default for Routes {
             ("/{user}/{password}/{file}", Route::Live),
             ("/ace/getstream", Route::AceStream),
             ("/ace/getstream/", Route::AceStream),
+            ("/ace/manifest.m3u8", Route::AceManifest),
             ("/ace/status", Route::AceStatus),
+            ("/hls/{token}/{file}", Route::Segment),
             ("/health", Route::Health),
             ("/ready", Route::Ready),
         ] {
@@ -115,7 +120,14 @@ async fn dispatch(app: &Arc<App>, routes: &Routes, request: &Request) -> Reply {
             (Some(user), Some(password), Some(file)) => live::channel(app, request, &user, &password, &file).await,
             _ => text(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
         },
-        Route::AceStream => live::ace(app, request).await,
+        Route::AceStream => live::ace(app, request, OutputFormat::Ts).await,
+        Route::AceManifest => live::ace(app, request, OutputFormat::M3u8).await,
+        Route::Segment => live::hls::file(
+            app,
+            request,
+            token.as_deref().unwrap_or_default(),
+            found.params.get("file").unwrap_or_default(),
+        ),
         Route::AceStatus => ace_status(app, request),
         Route::Health => json_reply(StatusCode::OK, &json!({"status": "ok"})),
         Route::Ready => json_reply(StatusCode::OK, &json!({"status": "ready"})),

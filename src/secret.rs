@@ -82,7 +82,7 @@ const OPEN_KEYS: &[&str] = &[
     "method",
 ];
 /// First path segments of Xtream stream paths: the two after them are credentials.
-const XTREAM: &[&str] = &["live", "movie", "series", "timeshift"];
+const XTREAM: &[&str] = &["live", "movie", "series", "timeshift", "hls"];
 
 /// First path segments behind which a token stands.
 const TOKENS: &[&str] = &["p", "e", "hdhr"];

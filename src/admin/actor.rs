@@ -52,6 +52,7 @@ mod tests {
             body: Bytes::new(),
             peer,
             local: None,
+            secure: false,
             handover: Handover::default(),
             presence: Presence::default(),
         }

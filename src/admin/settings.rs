@@ -12,6 +12,7 @@ use crate::{app::App, library::Catalog, secret::redact};
 const HELP: &[(&str, &str)] = &[
     ("linger_s", "Seconds that a stream without viewers keeps its upstream."),
     ("join_burst_ms", "How far behind the newest picture a viewer starts, in milliseconds; 0: at the newest picture."),
+    ("hls_segment_s", "Length of HLS segments, in seconds; they are cut at the next random-access point."),
     ("flush_max_ms", "Longest that small chunks are gathered before they are sent, in milliseconds; 0: never."),
     ("lag_policy", "What happens to a viewer who fell behind the buffer: skip (moved forward) or drop (closed)."),
     ("stall_cut_s", "Seconds without progress after which a viewer is cut."),

@@ -10,6 +10,8 @@ pub struct Settings {
     pub linger_s: u32,
     /// How far behind the head a viewer starts, in milliseconds; 0: the newest random-access point.
     pub join_burst_ms: u32,
+    /// How long a segment of HLS shall be, in seconds; cuts are made at the next random-access point.
+    pub hls_segment_s: u32,
     /// The longest that small chunks are gathered before they are sent, in milliseconds; 0: never gather.
     pub flush_max_ms: u32,
     /// What happens to a viewer whom the ring has lapped.
@@ -43,6 +45,7 @@ impl Default for Settings {
         Self {
             linger_s: 8,
             join_burst_ms: 4000,
+            hls_segment_s: 2,
             flush_max_ms: 40,
             lag_policy: LagPolicy::Skip,
             stall_cut_s: 20,

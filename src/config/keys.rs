@@ -36,6 +36,9 @@ const DAY: i64 = 86_400;
 
 pub(super) const KEYS: &[Key] = &[
     key("server.listen", Kind::List(address), "where players connect; [::]:8080 serves IPv4 too"),
+    key("server.tls_listen", Kind::List(address), "where players connect over TLS"),
+    key("server.tls_cert", Kind::Text(any), "certificate for tls_listen: a PEM file, the server's own first"),
+    key("server.tls_key", Kind::Text(any), "the certificate's key: a PEM file"),
     key("server.public_url", Kind::Text(base), "address to put into links instead of the request's Host"),
     key(
         "server.trusted_proxies",

@@ -19,6 +19,7 @@ use toml::{
 use yagi_api::{Setting, text::is_foul};
 
 use super::{Config, keys, places::Places};
+use crate::http::tls::Certificate;
 
 /// Environment variables that begin so: `YAGI__SERVER__LISTEN=0.0.0.0:8080,[::1]:8081`.
 const ENV: &str = "YAGI__";
@@ -273,6 +274,7 @@ impl Merge {
                 Config::default()
             }
         };
+        self.pair(&config.server);
         let places = Places::of(env);
         for (path, default, key) in [
             (&mut config.paths.state_dir, places.state_dir(), "paths.state_dir"),
@@ -292,6 +294,26 @@ impl Merge {
             }
         }
         if self.faults.is_empty() { Ok(Loaded { config, origins: self.origins, file }) } else { Err(self.faults) }
+    }
+}
+
+impl Merge {
+    /// A certificate that cannot be used is better told before the start than by players.
+    fn pair(&mut self, server: &super::Server) {
+        let (cert, key) = (&server.tls_cert, &server.tls_key);
+        let absent = |path: &Path| path.as_os_str().is_empty();
+        for (path, name) in [(cert, "server.tls_cert"), (key, "server.tls_key")] {
+            if !server.tls_listen.is_empty() && absent(path) {
+                self.fault("configuration", name, "expected a PEM file, because server.tls_listen is set");
+            }
+        }
+        if !absent(cert)
+            && !absent(key)
+            && let Err(e) = Certificate::load(cert, key)
+        {
+            let name = if e.is_key { "server.tls_key" } else { "server.tls_cert" };
+            self.fault("configuration", name, format!("{}: {}", e.file.display(), e.why));
+        }
     }
 }
 

@@ -36,6 +36,12 @@ pub struct Config {
 pub struct Server {
     /// Where players connect.
     pub listen: Vec<SocketAddr>,
+    /// Where players connect over TLS; needs a certificate and its key.
+    pub tls_listen: Vec<SocketAddr>,
+    /// The certificate's chain, PEM, the server's own first.
+    pub tls_cert: PathBuf,
+    /// The certificate's key, PEM.
+    pub tls_key: PathBuf,
     /// Address to put into links instead of the request's own Host, e.g. `https://tv.example.org/iptv`; empty: none.
     pub public_url: String,
     /// Networks (CIDR) of reverse proxies whose `Forwarded` and `X-Forwarded-*` are believed. Empty: nobody's.
@@ -52,6 +58,9 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0u16; 8], 8080))],
+            tls_listen: Vec::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 20_000,

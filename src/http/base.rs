@@ -62,9 +62,10 @@ pub struct Addressing {
 }
 
 impl Addressing {
-    /// The base for a request from `peer` that came in on `port`: the configured public address, else what a trusted
+    /// The base for a request from `peer` that came in on `local`, over TLS or not: the configured public address, else what a trusted
     /// proxy says, else the Host header.
-    pub fn base(&self, headers: &HeaderMap, peer: Option<IpAddr>, local: (IpAddr, u16)) -> Base {
+    pub fn base(&self, headers: &HeaderMap, peer: Option<IpAddr>, local: (IpAddr, u16), secure: bool) -> Base {
+        let own_scheme = if secure { "https" } else { "http" };
         if let Some(public) = &self.public {
             return public.clone();
         }
@@ -78,12 +79,16 @@ impl Addressing {
             })
         };
         if !peer.is_some_and(|ip| self.is_trusted(ip)) {
-            return own(text("host"), "http");
+            return own(text("host"), own_scheme);
         }
         let forwarded = text("forwarded").map(Forwarded::last).unwrap_or_default();
         let last = |name| text(name).and_then(|v| v.rsplit(',').next()).map(str::trim).filter(|v| !v.is_empty());
         let proto = forwarded.proto.as_deref().or(last("x-forwarded-proto"));
-        let scheme = if proto.is_some_and(|p| p.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+        let scheme = match proto {
+            Some(p) if p.eq_ignore_ascii_case("https") => "https",
+            Some(p) if p.eq_ignore_ascii_case("http") => "http",
+            _ => own_scheme,
+        };
         let host = forwarded.host.as_deref().or(last("x-forwarded-host")).or(text("host"));
         let mut base = own(host, scheme);
         if let Some(port) = last("x-forwarded-port").and_then(|p| p.parse().ok()) {
@@ -238,12 +243,12 @@ mod tests {
     #[test]
     fn links_follow_the_host_header_of_each_request() {
         let a = Addressing::default();
-        let show = |h: &'static str| a.base(&headers(&[("host", h)]), None, LOCAL).to_string();
+        let show = |h: &'static str| a.base(&headers(&[("host", h)]), None, LOCAL, false).to_string();
         assert_eq!(show("tv.lan:8080"), "http://tv.lan:8080");
         assert_eq!(show("tv.lan"), "http://tv.lan");
         assert_eq!(show("[::1]:99"), "http://[::1]:99");
         assert_eq!(show("evil\"host"), "http://10.0.0.1:8080");
-        assert_eq!(a.base(&HeaderMap::new(), None, LOCAL).to_string(), "http://10.0.0.1:8080");
+        assert_eq!(a.base(&HeaderMap::new(), None, LOCAL, false).to_string(), "http://10.0.0.1:8080");
     }
 
     #[test]
@@ -257,13 +262,13 @@ mod tests {
         ]);
         let peer: IpAddr = "10.1.2.3".parse().unwrap();
         let nobody = Addressing::default();
-        assert_eq!(nobody.base(&forged, Some(peer), LOCAL).to_string(), "http://in:8080");
+        assert_eq!(nobody.base(&forged, Some(peer), LOCAL, false).to_string(), "http://in:8080");
         assert_eq!(nobody.client_ip(&forged, peer), peer);
         let proxy = Addressing { public: None, trusted: vec!["10.0.0.0/8".parse().unwrap()] };
-        assert_eq!(proxy.base(&forged, Some(peer), LOCAL).to_string(), "https://out.example/iptv");
+        assert_eq!(proxy.base(&forged, Some(peer), LOCAL, false).to_string(), "https://out.example/iptv");
         assert_eq!(proxy.client_ip(&forged, peer).to_string(), "203.0.113.7");
         let rfc = headers(&[("forwarded", "for=1.1.1.1, for=\"[2001:db8::1]:5\";proto=https;host=tv.example:8443")]);
-        assert_eq!(proxy.base(&rfc, Some(peer), LOCAL).to_string(), "https://tv.example:8443");
+        assert_eq!(proxy.base(&rfc, Some(peer), LOCAL, false).to_string(), "https://tv.example:8443");
         assert_eq!(proxy.client_ip(&rfc, peer).to_string(), "2001:db8::1");
     }
 

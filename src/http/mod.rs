@@ -10,6 +10,7 @@ pub mod reply;
 pub mod request;
 pub mod serve;
 mod socket;
+pub mod tls;
 
 pub use base::{Addressing, Base, Network};
 pub use prepared::Prepared;

@@ -24,6 +24,8 @@ pub enum Body {
     Full(Bytes),
     /// Rendered piece by piece as the client takes it: back-pressure without a buffer. Pieces of 16–64 KiB.
     Pull(Box<dyn FnMut() -> Option<Bytes> + Send>),
+    /// The same of a known length. Pieces that end before break the connection off.
+    Measured(u64, Box<dyn FnMut() -> Option<Bytes> + Send>),
     /// Fed by a task (NDJSON watches); ends when the sender is dropped.
     Feed(mpsc::Receiver<Bytes>),
     /// Ends at once without a length: hyper writes a close-delimited head, and the socket is handed over.
@@ -53,6 +55,7 @@ impl hyper::body::Body for Body {
             Self::Full(bytes) if bytes.is_empty() => None,
             Self::Full(bytes) => Some(std::mem::take(bytes)),
             Self::Pull(next) => next(),
+            Self::Measured(left, next) => next().inspect(|piece| *left = left.saturating_sub(piece.len() as u64)),
             Self::Feed(feed) => std::task::ready!(feed.poll_recv(cx)),
         };
         Poll::Ready(piece.map(|p| Ok(Frame::data(p))))
@@ -62,6 +65,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Measured(left, _) => *left == 0,
             _ => false,
         }
     }
@@ -70,6 +74,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Measured(left, _) => SizeHint::with_exact(*left),
             _ => SizeHint::default(),
         }
     }

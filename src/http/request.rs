@@ -22,6 +22,8 @@ pub struct Request {
     pub peer: Peer,
     /// The address it came in on; none for Unix sockets.
     pub local: Option<SocketAddr>,
+    /// It came over TLS that ends here.
+    pub secure: bool,
     pub handover: Handover,
     /// Tells when the client has gone while a handler waits for something.
     pub presence: Presence,
@@ -123,7 +125,7 @@ impl Presence {
     }
 }
 
-type Taker = Box<dyn FnOnce(TcpStream) + Send>;
+pub(super) type Taker = Box<dyn FnOnce(TcpStream) + Send>;
 
 /// Asks the connection task for the socket itself: a handler that answers with [`super::Body::HandedOver`] puts a taker
 /// here, and after the head has been written the connection ends and the taker owns the socket.

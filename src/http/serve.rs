@@ -20,21 +20,26 @@ use hyper::{
     Method, StatusCode, Version,
     body::{Body as _, Incoming},
     header::{self, HeaderValue},
+    rt::{Read, Write},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
     time,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     Handover, Params, Peer, Presence, Reply, Request,
     reply::{Body, text},
+    request::Taker,
     socket::Socket,
+    tls,
 };
 
 /// Answers one request.
@@ -85,7 +90,13 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves players until `stop` turns true; connections that are in the middle of a reply are given a moment.
-pub async fn serve_tcp(listener: TcpListener, limits: Limits, handler: Handler, mut stop: watch::Receiver<bool>) {
+pub async fn serve_tcp(
+    listener: TcpListener,
+    limits: Limits,
+    handler: Handler,
+    mut stop: watch::Receiver<bool>,
+    tls: Option<TlsAcceptor>,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut spare = Spare::new();
     let local = listener.local_addr().ok();
@@ -97,12 +108,12 @@ pub async fn serve_tcp(listener: TcpListener, limits: Limits, handler: Handler, 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (handler, stop) = (handler.clone(), stop.clone());
+                let (handler, stop, tls) = (handler.clone(), stop.clone(), tls.clone());
                 tokio::spawn(async move {
                     let local = stream.local_addr().ok().or(local);
                     if speaks(&stream, limits.header_timeout, stop.clone()).await {
                         // Boxed, so that a connection that says nothing costs no more than its socket.
-                        Box::pin(player(stream, peer, local, limits, handler, stop)).await;
+                        Box::pin(player(stream, peer, local, limits, handler, stop, tls)).await;
                     }
                     drop(place);
                 });
@@ -188,6 +199,46 @@ async fn speaks(stream: &TcpStream, limit: Duration, mut stop: watch::Receiver<b
     }
 }
 
+/// What is the same for all requests of a connection.
+#[derive(Clone)]
+struct Line {
+    peer: Peer,
+    local: Option<SocketAddr>,
+    secure: bool,
+    limits: Limits,
+    handler: Handler,
+    presence: Presence,
+}
+
+/// Answers requests until the connection ends or is handed over; gives back what it ran on, and who takes it.
+async fn converse<I>(io: I, line: Line, stop: &mut watch::Receiver<bool>) -> (I, Option<Taker>)
+where
+    I: Read + Write + Unpin + Send,
+{
+    let handover = Handover::default();
+    let service = {
+        let (line, handover) = (line.clone(), handover.clone());
+        service_fn(move |request| {
+            let (line, handover) = (line.clone(), handover.clone());
+            Box::pin(async move { Ok::<_, Infallible>(answer(request, line, handover).await) })
+        })
+    };
+    let mut conn = builder(line.limits).serve_connection(io, service);
+    let driven = tokio::select! {
+        driven = poll_fn(|cx| conn.poll_without_shutdown(cx)) => driven,
+        () = stopped(stop) => {
+            Pin::new(&mut conn).graceful_shutdown();
+            let rest = poll_fn(|cx| conn.poll_without_shutdown(cx));
+            time::timeout(LAST_REPLY, rest).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(e) = &driven {
+        tracing::debug!(peer = ?line.peer, error = %e, "connection ended early");
+    }
+    // The service holds handles to the socket too: it goes with the other parts.
+    (conn.into_parts().io, handover.take().filter(|_| driven.is_ok()))
+}
+
 async fn player(
     stream: TcpStream,
     peer: SocketAddr,
@@ -195,39 +246,37 @@ async fn player(
     limits: Limits,
     handler: Handler,
     mut stop: watch::Receiver<bool>,
+    tls: Option<TlsAcceptor>,
 ) {
     let stream = Arc::new(stream);
-    let handover = Handover::default();
     let presence = Presence(Some(stream.clone()));
-    let service = {
-        let handover = handover.clone();
-        service_fn(move |request| {
-            let (handler, handover, presence) = (handler.clone(), handover.clone(), presence.clone());
-            Box::pin(async move {
-                Ok::<_, Infallible>(answer(request, Peer::Tcp(peer), local, limits, handler, handover, presence).await)
-            })
-        })
+    let line = Line { peer: Peer::Tcp(peer), local, secure: tls.is_some(), limits, handler, presence };
+    let Some(tls) = tls else {
+        let (socket, taker) = converse(Socket(stream), line, &mut stop).await;
+        return match (taker, Arc::try_unwrap(socket.0)) {
+            (Some(taker), Ok(stream)) => taker(stream),
+            (None, Ok(stream)) => part(&stream).await,
+            (_, Err(_)) => {}
+        };
     };
-    let mut conn = builder(limits).serve_connection(Socket(stream), service);
-    let driven = tokio::select! {
-        driven = poll_fn(|cx| conn.poll_without_shutdown(cx)) => driven,
-        () = stopped(&mut stop) => {
-            Pin::new(&mut conn).graceful_shutdown();
-            let rest = poll_fn(|cx| conn.poll_without_shutdown(cx));
-            time::timeout(LAST_REPLY, rest).await.unwrap_or(Ok(()))
-        }
+    let socket = TokioIo::new(Socket(stream.clone()));
+    let secured = tokio::select! {
+        secured = time::timeout(limits.header_timeout, tls.accept(socket)) => secured,
+        () = stopped(&mut stop) => return,
     };
-    if let Err(e) = &driven {
-        tracing::debug!(peer = %peer, error = %e, "connection ended early");
-    }
-    let taker = handover.take();
-    let parts = conn.into_parts();
-    // The service holds handles to the socket too.
-    drop(parts.service);
-    match (taker, Arc::try_unwrap(parts.io.0)) {
-        (Some(taker), Ok(stream)) if driven.is_ok() => taker(stream),
-        (_, Ok(stream)) => part(&stream).await,
-        (_, Err(_)) => {}
+    let secured = match secured {
+        Ok(Ok(secured)) => secured,
+        Ok(Err(e)) => return tracing::debug!(%peer, error = %e, "no TLS came about"),
+        Err(_) => return tracing::debug!(%peer, "no TLS came about in time"),
+    };
+    let (io, taker) = converse(TokioIo::new(secured), line, &mut stop).await;
+    let mut secured = io.into_inner();
+    let ended = match taker {
+        Some(taker) => tls::hand_over(secured, &stream, taker).await,
+        None => time::timeout(LAST_WORD, secured.shutdown()).await.unwrap_or(Ok(())),
+    };
+    if let Err(e) = ended {
+        tracing::debug!(%peer, error = %e, "connection ended early");
     }
 }
 
@@ -260,12 +309,10 @@ async fn admin(stream: UnixStream, limits: Limits, handler: Handler, mut stop: w
             return;
         }
     };
+    let line = Line { peer, local: None, secure: false, limits, handler, presence: Presence::default() };
     let service = service_fn(move |request| {
-        let handler = handler.clone();
-        Box::pin(async move {
-            let (handover, presence) = (Handover::default(), Presence::default());
-            Ok::<_, Infallible>(answer(request, peer, None, limits, handler, handover, presence).await)
-        })
+        let line = line.clone();
+        Box::pin(async move { Ok::<_, Infallible>(answer(request, line, Handover::default()).await) })
     });
     let mut conn = builder(limits).serve_connection(TokioIo::new(stream), service);
     let driven = tokio::select! {
@@ -281,15 +328,8 @@ async fn admin(stream: UnixStream, limits: Limits, handler: Handler, mut stop: w
 }
 
 /// Reads the request whole, vets it, and asks the handler.
-async fn answer(
-    request: hyper::Request<Incoming>,
-    peer: Peer,
-    local: Option<SocketAddr>,
-    limits: Limits,
-    handler: Handler,
-    handover: Handover,
-    presence: Presence,
-) -> Reply {
+async fn answer(request: hyper::Request<Incoming>, line: Line, handover: Handover) -> Reply {
+    let Line { peer, local, secure, limits, handler, presence } = line;
     if let Err((status, why)) = vet(&request) {
         return closing(text(status, why));
     }
@@ -327,6 +367,7 @@ async fn answer(
         body,
         peer,
         local,
+        secure,
         handover,
         presence,
     };

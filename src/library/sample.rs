@@ -57,7 +57,7 @@ impl Catalog {
                 expires_at: None,
                 trial: false,
                 max_connections: 1,
-                formats: vec![OutputFormat::Ts],
+                formats: OutputFormat::ALL.to_vec(),
                 categories: allowed(name).map(|ids| ids.iter().map(|c| format!("category {c}")).collect()),
                 note: String::new(),
                 player: yagi_api::PlayerFamily::Auto,

@@ -17,6 +17,7 @@ use crate::store;
 const RANGES: &[(&str, u64, u64)] = &[
     ("linger_s", 0, 3600),
     ("join_burst_ms", 0, 60_000),
+    ("hls_segment_s", 1, 10),
     ("flush_max_ms", 0, 1000),
     ("stall_cut_s", 1, 600),
     ("hold_s", 0, 600),

@@ -135,7 +135,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
         max_connections: rules::max_connections(
             draft.max_connections.unwrap_or(edit.state().settings.user_max_connections),
         )?,
-        formats: rules::formats(draft.formats.as_deref().unwrap_or(&[OutputFormat::Ts]))?,
+        formats: rules::formats(draft.formats.as_deref().unwrap_or(&OutputFormat::ALL))?,
         categories: None,
         note: rules::text(&draft.note),
         player: draft.player,

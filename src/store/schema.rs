@@ -102,6 +102,10 @@ ALTER TABLE users ADD COLUMN player TEXT NOT NULL DEFAULT '\"auto\"';
     "
 ALTER TABLE sources ADD COLUMN max_upstreams INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+-- HLS is new: who had every format has it too.
+UPDATE users SET formats = '[\"ts\",\"m3u8\"]' WHERE formats = '[\"ts\"]';
+",
 ];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.

@@ -22,9 +22,9 @@ const UNSEEN: u8 = 0xff;
 /// Entries nearer to each other than this are not told apart: bounds them by the ring's length.
 const SPACING: u64 = 4096;
 /// A clock step beyond these is a jump, not time passing.
-const MOST_FORWARD: u64 = 10 * 27_000_000;
-const MOST_BACK: u64 = 27_000_000 / 2;
-const CLOCK_WRAP: u64 = (1 << 33) * 300;
+pub const MOST_FORWARD: u64 = 10 * 27_000_000;
+pub const MOST_BACK: u64 = 27_000_000 / 2;
+pub const CLOCK_WRAP: u64 = (1 << 33) * 300;
 
 /// A place where a decoder can begin.
 pub struct Access {
@@ -32,6 +32,8 @@ pub struct Access {
     pub pid: u16,
     /// Microseconds on the media clock.
     pub at_us: u64,
+    /// Jumps of that clock before.
+    pub jumps: u32,
     /// The tables in force there.
     pub tables: Arc<Tables>,
     /// Counter of the last packet of each PID before it.
@@ -82,6 +84,7 @@ pub struct Index {
     clock_us: u64,
     /// A seam has been: clocks that turn up are new ones.
     has_seam: bool,
+    jumps: u32,
 }
 
 impl Default for Index {
@@ -102,6 +105,7 @@ impl Default for Index {
             next_access: 0,
             clock_us: 0,
             has_seam: false,
+            jumps: 0,
         };
         index.assign_roles();
         index
@@ -172,6 +176,7 @@ impl Index {
             offset: 0,
             pid,
             at_us: self.clock_us,
+            jumps: self.jumps,
             tables: self.tables.clone(),
             counters: self.pids.iter().map(|p| (*p, self.counters[usize::from(*p)])).collect(),
         }
@@ -297,6 +302,7 @@ impl Index {
             if guides && step <= MOST_FORWARD {
                 self.clock_us += step / 27;
             } else if guides && jumps {
+                self.jumps = self.jumps.wrapping_add(1);
                 self.clock_us += u64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(0);
             }
         }
@@ -353,6 +359,21 @@ impl Index {
             .rev()
             .find(|a| a.at_us <= limit && self.clock_us >= behind)
             .or_else(|| self.accesses.front())
+    }
+
+    /// Entries at `offset` or behind it, oldest first.
+    pub fn accesses_from(&self, offset: u64) -> impl Iterator<Item = &Access> {
+        let first = self.accesses.partition_point(|a| a.offset < offset);
+        self.accesses.range(first..)
+    }
+
+    pub fn clock_us(&self) -> u64 {
+        self.clock_us
+    }
+
+    /// The PID whose clock references count.
+    pub fn clock_pid(&self) -> u16 {
+        self.guide.map_or(NULL_PID, |(.., clock)| clock)
     }
 
     pub fn newest(&self) -> Option<&Access> {

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const CLOCK_REACH: u64 = 128 << 10;
 /// Random-access points that are looked at for a viewer whom the ring has lapped.
 const SKIP_TRIES: usize = 3;
+const PATIENCE_US: u64 = 3_000_000;
 
 pub struct Intake {
     framer: Framer,
@@ -59,6 +60,10 @@ impl Intake {
         &self.ring
     }
 
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// Takes what came; says how many bytes of whole packets went into the ring.
     pub fn push(&mut self, chunk: &[u8], now: Instant) -> usize {
         if let Some(last) = self.last_push.replace(now) {
@@ -77,6 +82,11 @@ impl Intake {
         self.index.change_source();
         self.gate = Gate::Shut { since: None };
         self.last_push = None;
+    }
+
+    /// No random-access point was ever shown, and will not be waited for any more.
+    pub fn is_adrift(&self) -> bool {
+        self.index.newest().is_none() && self.ring.head() > 0 && self.index.clock_us() >= PATIENCE_US
     }
 
     /// Whether a viewer can begin: there is a random-access point, or the source has had its time to show one.
@@ -220,7 +230,7 @@ fn put(packet: &[u8], change: Change, index: &mut Index, ring: &mut Ring) {
 }
 
 /// PAT and PMTs as they were at an entry, counted so that the stream's own next ones continue them.
-fn lead(access: &Access, jump: bool) -> Vec<u8> {
+pub fn lead(access: &Access, jump: bool) -> Vec<u8> {
     let counter = |pid: u16| access.counters.iter().find(|(p, _)| *p == pid).map_or(15, |(_, c)| *c);
     let tables = &access.tables;
     let mut out = Vec::with_capacity(4 * PACKET);

@@ -15,7 +15,8 @@ use tokio::{sync::mpsc, time};
 use yagi_api::StreamState;
 
 use super::{
-    Join, OpenError, Phase, STOPPED, Shared, Stream, audience::Audience, intake::Intake, subscriber::Subscriber,
+    Join, OpenError, Phase, STOPPED, Shared, Stream, audience::Audience, cutter::Cutter, intake::Intake,
+    subscriber::Subscriber,
 };
 use crate::upstream::{Feed, Piece, UpstreamError};
 
@@ -44,6 +45,7 @@ struct Life {
     shared: Arc<Shared>,
     joins: mpsc::Receiver<Join>,
     intake: Intake,
+    cutter: Cutter,
     audience: Audience,
     feed: Option<Feed>,
     opening: Option<Opening>,
@@ -93,6 +95,7 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
     let now = Instant::now();
     let mut life = Life {
         intake: Intake::new(shared.ring_bytes),
+        cutter: Cutter::new(shared.ring_bytes),
         audience,
         feed: None,
         opening: Some(Box::pin(open(stream.clone(), shared.clone(), 0, Duration::ZERO))),
@@ -173,6 +176,9 @@ impl Life {
             if let Some(end) = self.attend_time(now) {
                 return end;
             }
+            if let Some(reel) = self.cutter.publish(self.intake.ring(), self.stream.watchers() > 0) {
+                self.stream.reel.send_replace(Arc::new(reel));
+            }
         }
     }
 
@@ -188,6 +194,7 @@ impl Life {
         self.stream.meter.source_index.store(u32::try_from(source).unwrap_or(u32::MAX), Relaxed);
         self.stream.meter.say(|w| w.source = label);
         if self.is_live() {
+            self.cutter.seam(&self.intake);
             self.intake.seam();
         }
         self.feed = Some(feed);
@@ -231,6 +238,8 @@ impl Life {
         if self.intake.push(chunk, now) > 0 {
             self.last_data = now;
             self.first_packet.get_or_insert(now);
+            let target = Duration::from_secs(self.shared.settings.load().hls_segment_s.into());
+            self.cutter.follow(&self.intake, target);
             if self.failing_since.take().is_some() {
                 tracing::info!(stream = self.stream.name, "the stream goes on");
             }
@@ -368,7 +377,7 @@ impl Life {
 
     fn publish_state(&self) {
         let meter = &self.stream.meter;
-        meter.clients.store(u32::try_from(self.audience.len()).unwrap_or(u32::MAX), Relaxed);
+        meter.clients.store(u32::try_from(self.audience.len() + self.stream.watchers()).unwrap_or(u32::MAX), Relaxed);
         meter.set_state(match () {
             () if !self.is_live() => StreamState::Opening,
             () if self.feed.is_none() => StreamState::Retrying,
@@ -384,7 +393,8 @@ impl Life {
         let rate = |bytes: u64| bytes * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
         let in_rate = rate(in_bytes - self.tick.in_bytes);
         meter.in_bits_per_s.store(in_rate, Relaxed);
-        meter.out_bits_per_s.store(rate(figures.out_bytes - self.tick.out_bytes), Relaxed);
+        let out_bytes = figures.out_bytes + meter.reel_bytes.load(Relaxed);
+        meter.out_bits_per_s.store(rate(out_bytes - self.tick.out_bytes), Relaxed);
         let ring = self.intake.ring();
         meter.buffer_bytes.store(ring.head() - ring.tail(), Relaxed);
         meter.buffer_ms.store(u32::try_from(self.intake.span(ring.tail()).as_millis()).unwrap_or(u32::MAX), Relaxed);
@@ -395,7 +405,7 @@ impl Life {
             meter.remember((sum + in_rate) / 5);
             self.tick.history = (0, 0);
         }
-        self.tick = Tick { last: now, in_bytes, out_bytes: figures.out_bytes, history: self.tick.history };
+        self.tick = Tick { last: now, in_bytes, out_bytes, history: self.tick.history };
         self.publish_sent();
         self.publish_state();
     }

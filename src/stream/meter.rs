@@ -1,7 +1,7 @@
 //! What a stream tells of itself: figures that leave the pump through atomics.
 //!
-//! Owns the published figures. Must not enter: the pump's own state. Invariant: written by the stream's pump alone, read by
-//! anybody without waiting.
+//! Owns the published figures. Must not enter: the pump's own state. Invariant: written by the stream's pump (`reel_bytes` by those
+//! who give segments), read by anybody without waiting.
 
 use std::{
     collections::VecDeque,
@@ -22,6 +22,8 @@ pub struct Meter {
     pub clients: AtomicU32,
     pub in_bytes: AtomicU64,
     pub out_bytes: AtomicU64,
+    /// Bytes of segments that viewers were given; counted by those who give them.
+    pub reel_bytes: AtomicU64,
     pub in_bits_per_s: AtomicU64,
     pub out_bits_per_s: AtomicU64,
     pub buffer_bytes: AtomicU64,
@@ -44,6 +46,11 @@ pub struct Words {
 }
 
 impl Meter {
+    /// Bytes sent in every way.
+    pub fn all_out_bytes(&self) -> u64 {
+        self.out_bytes.load(Relaxed) + self.reel_bytes.load(Relaxed)
+    }
+
     pub fn set_state(&self, state: StreamState) {
         self.state.store(state as u8, Relaxed);
     }

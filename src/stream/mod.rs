@@ -6,6 +6,7 @@
 //! either joins a live stream or starts a new one.
 
 mod audience;
+mod cutter;
 mod index;
 mod intake;
 mod life;
@@ -13,6 +14,7 @@ mod meter;
 mod psi;
 mod pump;
 mod readiness;
+mod reel;
 mod ring;
 mod subscriber;
 mod ts;
@@ -39,6 +41,7 @@ use crate::{
 };
 use meter::Meter;
 use pump::Pump;
+pub use reel::{Reel, Segment, Watch};
 
 /// Joins that wait for a pump; more wait in their connection's task.
 const INBOX: usize = 1024;
@@ -143,6 +146,9 @@ struct Stream {
     phase: watch::Sender<Phase>,
     /// Counted, never read: each ticket and each waiting join holds a clone.
     interest: Arc<()>,
+    /// Counted, never read: each watch of the segments holds a clone.
+    reels: Arc<()>,
+    reel: watch::Sender<Arc<Reel>>,
     /// Wakes the pump: a viewer was asked to go, or the stream to stop.
     wake: Arc<Notify>,
     stop: AtomicBool,
@@ -270,7 +276,7 @@ impl Streams {
     pub fn totals(&self) -> (u64, u64, u64) {
         let past = self.0.past_out_bytes.load(Relaxed);
         self.0.lock().streams.values().map(|s| &s.meter).fold((0, 0, past), |(i, o, b), m| {
-            (i + m.in_bits_per_s.load(Relaxed), o + m.out_bits_per_s.load(Relaxed), b + m.out_bytes.load(Relaxed))
+            (i + m.in_bits_per_s.load(Relaxed), o + m.out_bits_per_s.load(Relaxed), b + m.all_out_bytes())
         })
     }
 
@@ -322,6 +328,8 @@ impl Shared {
             inbox,
             phase: watch::Sender::new(Phase::Opening),
             interest: Arc::new(()),
+            reels: Arc::new(()),
+            reel: watch::Sender::default(),
             wake: Arc::default(),
             stop: AtomicBool::new(false),
             meter: Meter::default(),
@@ -375,7 +383,8 @@ impl Shared {
     fn retire(&self, stream: &Stream, phase: Phase) {
         self.lock().streams.retain(|_, s| s.id != stream.id);
         stream.phase.send_replace(phase);
-        self.past_out_bytes.fetch_add(stream.meter.out_bytes.load(Relaxed), Relaxed);
+        stream.reel.send_replace(Arc::new(Reel { ended: true, ..Reel::default() }));
+        self.past_out_bytes.fetch_add(stream.meter.all_out_bytes(), Relaxed);
         self.gone.notify_waiters();
     }
 
@@ -409,6 +418,11 @@ impl Stream {
         Claim { account, holder: self.name.clone(), wake: self.wake.clone(), ..Claim::default() }
     }
 
+    /// Those who take it in segments.
+    fn watchers(&self) -> usize {
+        Arc::strong_count(&self.reels) - 1
+    }
+
     fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.interest) > 1
     }
@@ -425,7 +439,7 @@ impl Stream {
             in_bits_per_s: m.in_bits_per_s.load(Relaxed),
             out_bits_per_s: m.out_bits_per_s.load(Relaxed),
             in_bytes: m.in_bytes.load(Relaxed),
-            out_bytes: m.out_bytes.load(Relaxed),
+            out_bytes: m.all_out_bytes(),
             uptime_s: self.since.elapsed().as_secs(),
             source: words.source,
             source_index: m.source_index.load(Relaxed),

@@ -19,21 +19,11 @@ use crate::support::{
     wait_until,
 };
 
+pub use crate::support::has;
+
 const CONTENT: &str = "00000000000000000000000000000000000000cc";
 /// Longest run of a program; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Whether the program is installed.
-pub fn has(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    if !found {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{program} is not installed, but CI must not skip it");
-        // Past the test runner's capture.
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {program} is not installed, its tests did not run ***\n");
-    }
-    found
-}
 
 pub async fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Output {
     let mut command = Command::new(program);

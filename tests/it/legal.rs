@@ -6,6 +6,7 @@ use crate::{
     clients,
     support::{
         daemon::Daemon,
+        has,
         mux::{Mux, Shape},
         origin::{Origin, Serve},
         player::Player,
@@ -154,7 +155,7 @@ async fn skips_are_legal() {
 /// What a real muxer makes, through a seam of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn real_streams_stay_legal() {
-    if !clients::has("ffmpeg") {
+    if !has("ffmpeg") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -12,21 +12,25 @@ use std::{
 const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
-        &["admin", "app", "auth", "guide", "hdhr", "library", "refresh", "routes", "stream", "tuner", "upstream"],
+        &[
+            "admin", "app", "auth", "guide", "hdhr", "hls", "library", "refresh", "routes", "stream", "tuner",
+            "upstream",
+        ],
     ),
     ("admin", &["app", "auth", "guide", "hdhr", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
     ("routes", &["app", "auth", "library", "lists", "live", "stream", "tuner", "xtream"]),
     ("tuner", &["app", "hdhr", "library", "lists", "live"]),
     ("lists", &["app", "auth", "guide", "library", "live", "playlist", "xtream"]),
-    ("live", &["app", "auth", "library", "stream", "upstream"]),
+    ("live", &["app", "auth", "hls", "library", "stream", "upstream"]),
     // Of `admin` only the set of its watchers, which is a handle.
-    ("app", &["admin", "auth", "guide", "library", "refresh", "stream", "upstream"]),
+    ("app", &["admin", "auth", "guide", "hls", "library", "refresh", "stream", "upstream"]),
     ("refresh", &["guide", "library", "playlist", "upstream"]),
     ("xtream", &["guide", "library"]),
     ("hdhr", &["library"]),
     ("playlist", &["library", "upstream"]),
     ("guide", &["library", "upstream"]),
     ("auth", &["library"]),
+    ("hls", &["stream"]),
     ("library", &["store"]),
     ("stream", &["upstream"]),
     ("store", &[]),

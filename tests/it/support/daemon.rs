@@ -16,6 +16,8 @@ pub struct Daemon {
     daemon: Option<yagid::daemon::Daemon>,
     pub app: Arc<App>,
     pub address: SocketAddr,
+    /// Of the first TLS listener.
+    pub tls_address: Option<SocketAddr>,
     pub dir: TempDir,
 }
 
@@ -58,7 +60,13 @@ impl Daemon {
         let loaded = Loaded { config, origins: Default::default(), file: None };
         let events = Events::default();
         let daemon = yagid::daemon::Daemon::start(loaded, Logs::silent(events.clone()), events).await.unwrap();
-        Self { app: daemon.app.clone(), address: daemon.addresses[0], daemon: Some(daemon), dir }
+        Self {
+            app: daemon.app.clone(),
+            address: daemon.addresses[0],
+            tls_address: daemon.tls_addresses.first().copied(),
+            daemon: Some(daemon),
+            dir,
+        }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -97,6 +105,10 @@ impl Daemon {
     /// Short times, for tests that wait for them.
     pub async fn hurry(&self) {
         self.set(&[("linger_s", json!(1)), ("upstream_silence_s", json!(2)), ("hold_s", json!(10))]).await;
+    }
+
+    pub fn reload_certificate(&self) {
+        self.daemon.as_ref().unwrap().reload_certificate();
     }
 
     /// Ends it in order and gives its directory back.

@@ -11,11 +11,13 @@ pub mod place;
 pub mod player;
 pub mod process;
 pub mod raw;
+pub mod secure;
 pub mod strict;
 pub mod ts;
 
 use std::{
     future::Future,
+    io::Write as _,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -37,6 +39,18 @@ pub fn wait_until(what: &str, met: impl FnMut() -> bool) -> impl Future<Output =
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Whether the program is installed. In CI it must be.
+pub fn has(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{program} is not installed, but CI must not skip it");
+        // Past the test runner's capture.
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {program} is not installed, its tests did not run ***\n");
+    }
+    found
 }
 
 /// Ends its server and every connection of it when dropped.
