@@ -1,8 +1,8 @@
-//! Cursor, filter and order of a list, and rows that are held page by page.
+//! Cursor, filter, order and marks of a list, and rows that are held page by page.
 //!
 //! Invariant: at most one request for a page is under way for each list, so that fast typing cannot flood the daemon.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use yagi_api::{Page, Query};
 
@@ -18,6 +18,14 @@ pub struct List {
     /// Which of the view's sort keys.
     pub sort: usize,
     pub descending: bool,
+    /// Columns behind the first that are scrolled away.
+    pub shift: usize,
+    /// Ids of marked rows.
+    pub marks: BTreeSet<u64>,
+    /// Where `v` began a range.
+    pub anchor: Option<usize>,
+    /// Filters that were kept, the newest last.
+    pub history: Vec<String>,
 }
 
 impl List {
@@ -33,22 +41,28 @@ impl List {
         self.top = self.top.min(count.saturating_sub(height));
     }
 
-    /// Whether a row with these texts passes: all terms must match, `!term` must not. Case is ignored.
-    #[must_use]
-    pub fn passes(&self, texts: &[&str]) -> bool {
-        if self.filter.is_empty() {
-            return true;
-        }
-        let texts: Vec<String> = texts.iter().map(|t| t.to_lowercase()).collect();
-        self.filter.to_lowercase().split_whitespace().all(|term| {
-            let (term, wanted) = term.strip_prefix('!').map_or((term, true), |t| (t, false));
-            term.is_empty() || texts.iter().any(|t| t.contains(term)) == wanted
-        })
-    }
-
     #[must_use]
     pub fn directed(&self, order: Ordering) -> Ordering {
         if self.descending { order.reverse() } else { order }
+    }
+
+    /// Marks or unmarks a row.
+    pub fn turn(&mut self, id: u64) {
+        if !self.marks.remove(&id) {
+            self.marks.insert(id);
+        }
+    }
+
+    /// A filter that was kept; each once.
+    pub fn remember(&mut self) {
+        const MOST: usize = 50;
+        if !self.filter.is_empty() {
+            let filter = self.filter.clone();
+            self.history.retain(|f| *f != filter);
+            self.history.push(filter);
+            let over = self.history.len().saturating_sub(MOST);
+            self.history.drain(..over);
+        }
     }
 }
 
@@ -79,11 +93,11 @@ impl<T> Paged<T> {
     }
 
     /// What to ask for, if anything is missing and nothing is under way.
-    pub fn need(&mut self, list: &List, sort: &str, height: usize) -> Option<Query> {
+    pub fn need(&mut self, list: &List, q: &str, sort: &str, height: usize) -> Option<Query> {
         if self.asked.is_some() {
             return None;
         }
-        let other = self.shown.q != list.filter || self.shown.sort != sort;
+        let other = self.shown.q != q || self.shown.sort != sort;
         let end = (list.top + height).min(self.total);
         let outside = list.top < self.offset || end > self.offset + self.rows.len();
         if !self.stale && !other && !outside {
@@ -91,7 +105,7 @@ impl<T> Paged<T> {
         }
         let middle = if other { 0 } else { list.top };
         let query = Query {
-            q: list.filter.clone(),
+            q: q.to_owned(),
             sort: sort.to_owned(),
             offset: u32::try_from(middle).unwrap_or(u32::MAX).saturating_sub(PAGE / 3),
             limit: PAGE,
@@ -125,28 +139,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_terms() {
-        let list = List { filter: "sky !4k".into(), ..List::default() };
-        assert!(list.passes(&["Sky Sport"]) && !list.passes(&["Sky Sport 4K"]) && !list.passes(&["Rai"]));
-    }
-
-    #[test]
     fn one_request_at_a_time_and_only_for_what_is_missing() {
         let mut paged: Paged<u32> = Paged::default();
         let mut list = List::default();
-        let query = paged.need(&list, "number", 20).unwrap();
-        assert!(paged.need(&list, "number", 20).is_none(), "one is under way");
+        let query = paged.need(&list, &list.filter, "number", 20).unwrap();
+        assert!(paged.need(&list, &list.filter, "number", 20).is_none(), "one is under way");
         paged.take(&query, Page { rev: 1, total: 5000, rows: (0..300).collect() });
-        assert!(paged.need(&list, "number", 20).is_none(), "all there");
+        assert!(paged.need(&list, &list.filter, "number", 20).is_none(), "all there");
         list.selected = 4000;
         list.settle(5000, 20);
-        let query = paged.need(&list, "number", 20).unwrap();
+        let query = paged.need(&list, &list.filter, "number", 20).unwrap();
         assert!(query.offset <= 3981 && query.offset + query.limit >= 4001);
         paged.take(&query, Page { rev: 1, total: 5000, rows: (query.offset..query.offset + 300).collect() });
         assert_eq!(paged.at(4000), Some(&4000));
         list.filter = "x".into();
-        assert_eq!(paged.need(&list, "number", 20).unwrap().offset, 0);
+        assert_eq!(paged.need(&list, &list.filter, "number", 20).unwrap().offset, 0);
         paged.failed();
-        assert!(paged.need(&list, "number", 20).is_none(), "a failed request is not repeated in a loop");
+        assert!(paged.need(&list, &list.filter, "number", 20).is_none(), "a failed request is not repeated in a loop");
     }
 }

@@ -11,8 +11,9 @@ use yagi::{
         output::complain,
     },
     client::{Client, Fault, Target},
+    config::Config,
     far::Far,
-    theme::Theme,
+    theme::Palette,
 };
 
 fn main() -> ExitCode {
@@ -79,9 +80,19 @@ fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look) -> u8 {
         ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|n| std::env::var(n).ok()).find(|v| !v.is_empty());
     let unicode = locale.is_some_and(|l| l.to_lowercase().replace('-', "").contains("utf8"));
     let linux = std::env::var("TERM").is_ok_and(|t| t == "linux");
-    let mono = look.theme.map_or_else(|| set("NO_COLOR"), |t| t == ThemeName::Mono);
-    let theme = Theme { mono, ascii: look.ascii || !unicode || linux };
-    match runtime.block_on(app::run(client, theme, look.read_only)) {
+    let config = Config::load();
+    let palette = match look.theme {
+        Some(ThemeName::Ansi) => Palette::Ansi,
+        Some(ThemeName::Mono) => Palette::Mono,
+        Some(ThemeName::Dark) => Palette::Dark,
+        Some(ThemeName::Light) => Palette::Light,
+        None => config.palette.unwrap_or(if set("NO_COLOR") { Palette::Mono } else { Palette::Ansi }),
+    };
+    let ascii = look.ascii || config.ascii.unwrap_or(!unicode || linux);
+    let theme = config.theme(palette, ascii);
+    let mouse = look.mouse || config.mouse;
+    let opening = app::Opening { theme, config, read_only: look.read_only, mouse };
+    match runtime.block_on(app::run(client, opening)) {
         Ok(()) => 0,
         Err(e) => {
             complain(&Fault::own(1, format!("the terminal cannot be used: {e}")));

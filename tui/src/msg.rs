@@ -2,22 +2,27 @@
 //!
 //! Must not enter: how effects are carried out.
 
-use crossterm::event::KeyEvent;
+use std::path::PathBuf;
+
+use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 use yagi_api::{
-    Category, Channel, ClientRow, Event, GuideStatus, Hello, LogRecord, Page, Query, Setting, Source, Status,
-    StreamRow, User, UserUrls,
+    Category, Channel, ChannelDetail, ClientRow, Event, GuideChannel, GuideStatus, Hello, Job, LogFilter, LogRecord,
+    Page, Probe, Query, Setting, Source, SourceDiff, Status, StreamRow, User, UserUrls,
 };
 
 use crate::{
     client::Fault,
-    model::{Link, View},
+    model::{Desk, Link, View},
+    sheet::Sheet,
 };
 
 #[derive(Clone, Debug)]
 pub enum Msg {
-    Key(KeyEvent),
+    /// A key, and when: milliseconds of a clock that only goes forward.
+    Key(KeyEvent, u64),
     Paste(String),
+    Mouse(MouseEvent),
     Resize(u16, u16),
     /// Once a second: epoch seconds.
     Clock(i64),
@@ -28,8 +33,14 @@ pub enum Msg {
     Failed(Ask, Fault),
     /// A change was made or refused.
     Changed(Box<Change>, Result<Value, Fault>),
-    /// What was copied, or why not.
+    /// What came back from the editor.
+    Edited(View, Box<Sheet>, String),
+    /// A password that was made up.
+    Password(String),
+    /// What was copied or saved.
     Said(String),
+    /// Why something here did not work.
+    Complained(String),
     /// Drawing is slow: so many milliseconds.
     SlowTerminal(u64),
 }
@@ -41,10 +52,27 @@ pub enum Ask {
     Streams,
     Clients,
     Page(View, Query),
+    Tree,
     Guide,
     Settings,
     Logs,
-    Urls { user: String, fresh: bool },
+    LogFilter,
+    Jobs,
+    Urls {
+        user: String,
+        fresh: bool,
+        base: Option<String>,
+    },
+    Probe(String),
+    Detail(u32),
+    Diff(u32),
+    History(u32),
+    /// A row as it is now, to be edited.
+    Edit(View, u32),
+    /// The row whose change was refused, as it is now.
+    Theirs(String),
+    /// Rows for an editor.
+    Desk(Desk),
 }
 
 #[derive(Clone, Debug)]
@@ -57,17 +85,48 @@ pub enum Answer {
     Categories(Query, Page<Category>),
     Users(Query, Page<User>),
     Sources(Query, Page<Source>),
+    GuideRows(Query, Page<GuideChannel>),
+    Tree(Vec<Category>),
     Guide(GuideStatus),
     Settings(Vec<Setting>),
     Logs(Vec<LogRecord>),
+    LogFilter(LogFilter),
+    Jobs(Vec<Job>),
     Urls(UserUrls, bool),
+    Probe(Probe),
+    Detail(ChannelDetail),
+    Diff(SourceDiff),
+    History(Vec<yagi_api::RefreshReport>),
+    Edit(View, Value),
+    Theirs(String, Value),
+    Desk(View, Sheet),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Post,
+    Put,
     Patch,
     Delete,
+}
+
+/// What follows a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Then {
+    #[default]
+    Nothing,
+    /// The form that sent it closes, or shows why not.
+    Form,
+    /// The same, and then the addresses of the row are shown.
+    FormAndUrls,
+    /// The addresses of the row are shown.
+    Urls,
+    /// The next step of the wizard.
+    Wizard,
+    /// The review shows what it would do, or did.
+    Review,
+    /// The answer is shown.
+    Page,
 }
 
 /// A write.
@@ -78,19 +137,74 @@ pub struct Change {
     pub body: Option<Value>,
     /// What to say when it has been done.
     pub said: String,
-    /// It takes away something that an undo could not bring back.
+    /// It takes something away: it is sent after a question only.
     pub destructive: bool,
+    /// The daemon's trail has it: `u` takes it back.
+    pub undoable: bool,
     /// The list that shows the result.
     pub view: View,
-    /// Show the addresses of this user afterwards.
-    pub urls: bool,
+    pub then: Then,
+}
+
+impl Change {
+    #[must_use]
+    pub fn new(verb: Verb, path: impl Into<String>, view: View, said: impl Into<String>) -> Self {
+        Self {
+            verb,
+            path: path.into(),
+            body: None,
+            said: said.into(),
+            destructive: verb == Verb::Delete,
+            undoable: view.noun().is_some(),
+            view,
+            then: Then::Nothing,
+        }
+    }
+
+    #[must_use]
+    pub fn body(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    #[must_use]
+    pub fn then(self, then: Then) -> Self {
+        Self { then, ..self }
+    }
+
+    #[must_use]
+    pub fn destructive(self) -> Self {
+        Self { destructive: true, ..self }
+    }
+
+    #[must_use]
+    pub fn for_good(self) -> Self {
+        Self { undoable: false, ..self }
+    }
+}
+
+/// What is written to a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Export {
+    /// Rows that are here.
+    Rows(Vec<Value>),
+    /// All rows of a list that match.
+    List(View, String, String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     Fetch(Ask),
     Send(Change),
-    Copy { what: String, text: String },
+    Copy {
+        what: String,
+        text: String,
+    },
+    Save(PathBuf, Export),
+    /// The table is opened in an editor.
+    Edit(View, Box<Sheet>, String),
+    /// A password is made up, for the form that is open.
+    Password,
+    Mouse(bool),
     Suspend,
     Repaint,
     Quit,

@@ -5,23 +5,25 @@
 //! fault names its line and column.
 
 use serde_json::{Map, Value, json};
-use yagi_api::{Category, Channel, ChannelSource, Locator, Noun, Op, Operation, User};
+use yagi_api::{Category, Channel, ChannelSource, Locator, Noun, Op, Operation, Source, User};
 
 use crate::when;
 
 const CHANNEL_COLUMNS: &[&str] =
     &["id", "number", "name", "category", "enabled", "radio", "guide_id", "logo", "sources"];
 const USER_COLUMNS: &[&str] = &["id", "name", "enabled", "expires", "max_connections", "trial", "categories", "note"];
+const CATEGORY_COLUMNS: &[&str] = &["id", "position", "name"];
+const SOURCE_COLUMNS: &[&str] = &["id", "name", "enabled", "interval_s"];
 
 /// Rows as they were read.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
     noun: Noun,
     columns: &'static [&'static str],
     lines: Vec<Line>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Line {
     id: u32,
     version: u32,
@@ -90,6 +92,29 @@ impl Sheet {
     }
 
     #[must_use]
+    pub fn categories(rows: &[Category]) -> Self {
+        let line = |c: &Category| Line {
+            id: c.id.0,
+            version: c.version,
+            cells: vec![c.id.to_string(), c.position.to_string(), c.name.clone()],
+            sources: Vec::new(),
+        };
+        Self { noun: Noun::Categories, columns: CATEGORY_COLUMNS, lines: rows.iter().map(line).collect() }
+    }
+
+    /// Without their addresses: lists hide the credentials of those.
+    #[must_use]
+    pub fn sources(rows: &[Source]) -> Self {
+        let line = |s: &Source| Line {
+            id: s.id.0,
+            version: s.version,
+            cells: vec![s.id.to_string(), s.name.clone(), switch(s.enabled), s.interval_s.to_string()],
+            sources: Vec::new(),
+        };
+        Self { noun: Noun::Sources, columns: SOURCE_COLUMNS, lines: rows.iter().map(line).collect() }
+    }
+
+    #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
@@ -108,7 +133,9 @@ impl Sheet {
         );
         out.push_str(match self.noun {
             Noun::Users => "# expires: YYYY-MM-DD, +30d or never; categories: names between commas, or all.\n",
-            _ => "# sources: addresses, best first, blanks between them.\n",
+            Noun::Channels => "# sources: addresses, best first, blanks between them.\n",
+            Noun::Sources => "# interval_s: seconds, 0 only by hand.\n",
+            _ => "",
         });
         out.push_str(&self.columns.join("\t"));
         out.push('\n');
@@ -221,7 +248,7 @@ impl Sheet {
     /// A cell as a field of the row's patch or draft.
     fn value(&self, column: &'static str, cell: &str, old: Option<&Line>) -> Result<(&'static str, Value), String> {
         Ok(match column {
-            "number" | "max_connections" => {
+            "number" | "max_connections" | "position" | "interval_s" => {
                 let n: u32 = cell.trim().parse().map_err(|_| format!("`{cell}` is no number"))?;
                 (column, n.into())
             }

@@ -1,6 +1,6 @@
 //! The terminal's state: taken once, given back on every way out.
 //!
-//! Owns raw mode, the other screen, paste mode and the cursor. Must not enter: drawing. Invariant: `leave` undoes exactly what
+//! Owns raw mode, the other screen, paste mode, the mouse and the cursor. Must not enter: drawing. Invariant: `leave` undoes exactly what
 //! `enter` did, may be called twice, and runs on return, error, panic and signal.
 
 use std::{
@@ -54,11 +54,18 @@ pub fn enter() -> io::Result<()> {
     execute!(stdout(), EnterAlternateScreen, event::EnableBracketedPaste, cursor::Hide)
 }
 
-fn leave() {
+/// Gives the terminal back; may be called twice.
+pub fn leave() {
     if TAKEN.swap(false, SeqCst) {
         // A panic may have come within a frame. Nothing can be done about a terminal that is gone.
-        let _ =
-            execute!(stdout(), EndSynchronizedUpdate, event::DisableBracketedPaste, cursor::Show, LeaveAlternateScreen);
+        let _ = execute!(
+            stdout(),
+            EndSynchronizedUpdate,
+            event::DisableMouseCapture,
+            event::DisableBracketedPaste,
+            cursor::Show,
+            LeaveAlternateScreen
+        );
         let _ = terminal::disable_raw_mode();
         let _ = stdout().flush();
     }

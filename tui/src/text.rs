@@ -88,6 +88,21 @@ pub fn fit(text: &str, cells: usize, right: bool) -> String {
     if right { fill + &text } else { text.into_owned() + &fill }
 }
 
+/// Text that is clean already, with its blanks as they are, in exactly `cells` cells.
+#[must_use]
+pub fn lay(text: &str, cells: usize) -> String {
+    let (mut out, mut used) = (String::with_capacity(cells), 0);
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide > cells {
+            break;
+        }
+        out.push(c);
+        used += wide;
+    }
+    out + &" ".repeat(cells - used)
+}
+
 /// An address with user, password and tokens as `****`: for the screen.
 #[must_use]
 pub fn masked(url: &str) -> String {
@@ -160,6 +175,7 @@ mod tests {
         assert_eq!(printable("abcdef", 2), "..");
         assert_eq!(fit("日本", 6, false), "日本  ");
         assert_eq!(fit("12", 4, true), "  12");
+        assert_eq!((lay("a  b", 6), lay("日本", 3)), ("a  b  ".into(), "日 ".into()));
     }
 
     #[test]

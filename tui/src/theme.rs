@@ -1,19 +1,80 @@
 //! Colours and characters.
 //!
 //! Owns the styles by meaning. Invariants: a state is always a word too; no background except reverse; the 16 colours
-//! of the terminal only, and none at all in `mono`.
+//! of the terminal only in `ansi`, and none at all in `mono`.
 
 use ratatui::style::{Color, Modifier, Style};
 
+/// A set of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Palette {
+    /// The terminal's own 16.
+    #[default]
+    Ansi,
+    Mono,
+    /// 256 colours for a dark background.
+    Dark,
+    /// 256 colours for a light one.
+    Light,
+}
+
+impl Palette {
+    pub const ALL: [(&'static str, Self); 4] =
+        [("ansi", Self::Ansi), ("mono", Self::Mono), ("dark", Self::Dark), ("light", Self::Light)];
+
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    }
+
+    /// head, good, warn, bad, accent
+    fn colours(self) -> [Color; 5] {
+        match self {
+            Self::Ansi => [Color::Cyan, Color::Green, Color::Yellow, Color::Red, Color::Blue],
+            Self::Mono => [Color::Reset; 5],
+            Self::Dark => [80, 114, 221, 203, 75].map(Color::Indexed),
+            Self::Light => [24, 28, 130, 124, 25].map(Color::Indexed),
+        }
+    }
+}
+
+/// The roles that a configuration may colour, in the order of the colours.
+pub const ROLES: [&str; 5] = ["head", "good", "warn", "bad", "accent"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    pub mono: bool,
+    pub palette: Palette,
     pub ascii: bool,
+    colours: [Color; 5],
+}
+
+impl Default for Theme {
+    fn default() -> Self {
+        Self::new(Palette::Ansi, false)
+    }
 }
 
 impl Theme {
-    fn colour(self, colour: Color, mono: Modifier) -> Style {
-        if self.mono { Style::new().add_modifier(mono) } else { Style::new().fg(colour) }
+    #[must_use]
+    pub fn new(palette: Palette, ascii: bool) -> Self {
+        Self { palette, ascii, colours: palette.colours() }
+    }
+
+    /// The same with another colour for one of [`ROLES`].
+    #[must_use]
+    pub fn with(mut self, role: &str, colour: Color) -> Self {
+        if let Some(at) = ROLES.iter().position(|r| *r == role) {
+            self.colours[at] = colour;
+        }
+        self
+    }
+
+    fn mono(self) -> bool {
+        self.palette == Palette::Mono
+    }
+
+    fn role(self, at: usize, mono: Modifier) -> Style {
+        if self.mono() { Style::new().add_modifier(mono) } else { Style::new().fg(self.colours[at]) }
     }
 
     #[must_use]
@@ -23,7 +84,7 @@ impl Theme {
 
     #[must_use]
     pub fn dim(self) -> Style {
-        if self.mono { Style::new() } else { Style::new().add_modifier(Modifier::DIM) }
+        if self.mono() { Style::new() } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
     #[must_use]
@@ -33,27 +94,27 @@ impl Theme {
 
     #[must_use]
     pub fn head(self) -> Style {
-        self.colour(Color::Cyan, Modifier::UNDERLINED)
+        self.role(0, Modifier::UNDERLINED)
     }
 
     #[must_use]
     pub fn good(self) -> Style {
-        self.colour(Color::Green, Modifier::empty())
+        self.role(1, Modifier::empty())
     }
 
     #[must_use]
     pub fn warn(self) -> Style {
-        self.colour(Color::Yellow, Modifier::BOLD)
+        self.role(2, Modifier::BOLD)
     }
 
     #[must_use]
     pub fn bad(self) -> Style {
-        self.colour(Color::Red, Modifier::BOLD)
+        self.role(3, Modifier::BOLD)
     }
 
     #[must_use]
     pub fn accent(self) -> Style {
-        self.colour(Color::Blue, Modifier::empty())
+        self.role(4, Modifier::empty())
     }
 
     #[must_use]

@@ -2,6 +2,8 @@
 //!
 //! Owns `--expires` and the words of tables: dates, durations, rates, bytes. Pure: `now` is an argument.
 
+use std::sync::OnceLock;
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// Reads an expiry: `YYYY-MM-DD` (from the start of that day, local time, like `chage -E`), RFC 3339,
@@ -31,7 +33,7 @@ pub fn expiry(text: &str, now: i64) -> Result<Option<i64>, String> {
     }
     // Only the plain form: "2027-01-31T10:00" without a zone would be a guess.
     let date: Date = if text.len() == 10 { text.parse().map_err(|_| expected())? } else { return Err(expected()) };
-    let day = date.to_zoned_datetime(TimeZone::system()).map_err(|_| expected())?;
+    let day = date.to_zoned_datetime(zone()).map_err(|_| expected())?;
     Ok(Some(day.timestamp().as_second()))
 }
 
@@ -58,9 +60,26 @@ pub fn clock(at: i64) -> String {
     zoned(at, "%H:%M:%S")
 }
 
+/// `10:00`, local time.
+#[must_use]
+pub fn hour(at: i64) -> String {
+    zoned(at, "%H:%M")
+}
+
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+fn zone() -> TimeZone {
+    ZONE.get_or_init(TimeZone::system).clone()
+}
+
+/// Times are shown in this zone from now on, unless one was shown already; else the system's is asked.
+pub fn fix_zone(zone: TimeZone) {
+    let _ = ZONE.set(zone);
+}
+
 fn zoned(at: i64, format: &str) -> String {
     Timestamp::from_second(at)
-        .map_or_else(|_| at.to_string(), |t| t.to_zoned_datetime(TimeZone::system()).strftime(format).to_string())
+        .map_or_else(|_| at.to_string(), |t| t.to_zoned_datetime(zone()).strftime(format).to_string())
 }
 
 /// `never`, `2027-01-31 (70 d)`, `2020-01-31 (past)`.
@@ -91,6 +110,17 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// `7s`, `12m`, `3h`, `70d`.
+#[must_use]
+pub fn short_span(seconds: i64) -> String {
+    match seconds.max(0) {
+        s @ 0..120 => format!("{s}s"),
+        s @ 120..7200 => format!("{}m", s / 60),
+        s @ 7200..172_800 => format!("{}h", s / 3600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
 /// `2 min ago`.
 #[must_use]
 pub fn ago(at: Option<i64>, now: i64) -> String {
@@ -108,6 +138,18 @@ pub fn mbps(bits: u64) -> String {
 #[must_use]
 pub fn rate(bits: u64) -> String {
     format!("{}b/s", scaled(bits, 1000, &["", "k", "M", "G", "T"]))
+}
+
+/// `40M`, `1.09G`: bits per second where there is little room.
+#[must_use]
+pub fn short_rate(bits: u64) -> String {
+    let text = scaled(bits, 1000, &["", "k", "M", "G", "T"]);
+    let (figure, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    // Below a thousand megabits the decimals only flicker.
+    match figure.split_once('.') {
+        Some((whole, _)) if unit != "G" && unit != "T" => format!("{whole}{unit}"),
+        _ => format!("{figure}{unit}"),
+    }
 }
 
 /// `61 MiB`.
@@ -153,6 +195,9 @@ mod tests {
         assert_eq!(rate(1_090_000_000), "1.09 Gb/s");
         assert_eq!(rate(40_100_000), "40.1 Mb/s");
         assert_eq!(rate(0), "0 b/s");
+        assert_eq!(short_rate(40_100_000), "40M");
+        assert_eq!(short_rate(1_090_000_000), "1.09G");
+        assert_eq!(short_rate(0), "0");
         assert_eq!(bytes(61 * 1024 * 1024), "61.0 MiB");
         assert_eq!(uptime(12 * 86_400 + 4 * 3600), "12d04h");
         assert_eq!(uptime(2911), "00:48:31");

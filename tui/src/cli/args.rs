@@ -57,18 +57,23 @@ pub struct Look {
     /// Terminal interface: draw with ASCII only
     #[arg(long)]
     pub ascii: bool,
-    /// Terminal interface: ansi (16 colours) or mono
+    /// Terminal interface: ansi (16 colours), mono, dark or light (256 colours)
     #[arg(long, value_enum)]
     pub theme: Option<ThemeName>,
     /// Terminal interface: refuse every change
     #[arg(long)]
     pub read_only: bool,
+    /// Terminal interface: the mouse selects, sorts and scrolls
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ThemeName {
     Ansi,
     Mono,
+    Dark,
+    Light,
 }
 
 const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 invalid or conflict, \

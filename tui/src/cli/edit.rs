@@ -71,7 +71,7 @@ async fn attempt(client: &Client, out: Out, sheet: &Sheet, text: &str, dry_run: 
 }
 
 /// The editor of the user, as git and crontab find it; it may be a command with arguments.
-fn open(path: &Path) -> Result<(), Fault> {
+pub fn open(path: &Path) -> Result<(), Fault> {
     let named = |name| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
     let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".into());
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$@\"")).arg(&editor).arg(path).status();

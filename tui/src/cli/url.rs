@@ -87,7 +87,7 @@ fn facts(urls: &UserUrls, all: &Value) -> Vec<(&'static str, String)> {
 
 /// Dark on light whatever the terminal's colours are; without colours where nobody interprets them.
 fn draw(out: Out, address: &str) -> Result<(), Fault> {
-    let lines = crate::view::qr::lines(address, (usize::MAX, usize::MAX))
+    let lines = crate::widgets::qr::lines(address, (usize::MAX, usize::MAX))
         .ok_or_else(|| Fault::own(4, "the address is too long for a QR code"))?;
     let colour = std::io::stdout().is_terminal();
     for line in lines {

@@ -193,7 +193,66 @@ pub fn typical() -> Rows {
             log(3, "ERROR", "engine does not answer"),
         ],
     );
+    let suggestion = json!({"guide_id": "nhk.jp", "name": "NHK World Premium", "source": 2, "score": 0.95});
+    let programme = |title: &str, start: i64| json!({"start": start, "stop": start + 3600, "title": title});
+    let matched = |id: u32, name: &str, how: &str, score: f64, guide_id: &str| {
+        json!({"id": id, "version": 1, "number": id - 1000, "name": name, "category": "World", "guide_id": guide_id, "how": how, "score": score,
+            "matched_id": guide_id, "matched_name": name, "source": 2, "now": programme("News at eight", 1_795_499_000),
+            "next": programme("Weather", 1_795_502_600)})
+    };
+    lists.insert(
+        "guide".to_owned(),
+        vec![
+            matched(1001, "Rai 1 HD", "id", 1.0, "Rai1HD.it"),
+            matched(1002, "Das Erste", "name", 0.93, "daserste.de"),
+            json!({"id": 1003, "version": 1, "number": 3, "name": "NHK World", "category": "World", "guide_id": "", "how": "none", "score": 0.0,
+                "suggestions": [suggestion]}),
+        ],
+    );
     Rows { boot_id: "boot-1".into(), lists, tick_ms: 100, seen: Vec::new() }
+}
+
+/// State of the guide.
+pub fn guide() -> Value {
+    json!({"generation": 2, "channels": 300, "programmes": 504_000, "matched": 2, "unmatched": 1,
+        "from": 1_795_500_000, "until": 1_796_100_000, "built_at": 1_795_533_000})
+}
+
+/// What a viewer is given.
+pub fn urls(name: &str) -> Value {
+    let base = "http://tv1.lan:8080";
+    json!({"name": name, "password": "Xk3v9pQ2tW7m", "server": base,
+        "playlist": format!("{base}/get.php?username={name}&password=Xk3v9pQ2tW7m&type=m3u_plus&output=ts"),
+        "guide": format!("{base}/xmltv.php?username={name}&password=Xk3v9pQ2tW7m"),
+        "player_api": format!("{base}/player_api.php?username={name}&password=Xk3v9pQ2tW7m"), "stream": null})
+}
+
+/// What is found at an address; nothing at a bad one.
+pub fn probe(url: &str) -> Value {
+    let ok = !url.contains("bad");
+    json!({"ok": ok, "kind": if ok { json!("playlist") } else { Value::Null }, "name": "prov-b", "bytes": 81_920, "entries": 412, "skipped": 2,
+        "groups": [{"name": "|IT| SPORT", "channels": 37}, {"name": "World", "channels": 20}], "group_total": 12,
+        "guide_urls": ["http://epg.example/guide.xml.gz"], "guide_channels": 0, "programmes": 0, "sample": ["Rai 1 HD", "Das Erste"],
+        "notes": ["line 31: no address after #EXTINF"], "error": if ok { Value::Null } else { json!("404 Not Found: check the address") },
+        "exists": null, "millis": 320})
+}
+
+/// Everything of a channel.
+pub fn detail(channel: &Value) -> Value {
+    let rows = typical();
+    let id = channel["id"].as_u64().unwrap_or(1001);
+    let of = |list: &str| rows.lists[list].iter().find(|r| r["id"] == id).cloned();
+    let guide = of("guide").unwrap_or_else(|| rows.lists["guide"][0].clone());
+    json!({"channel": channel, "category_name": "World", "origin_name": "prov-a", "now": guide["now"].clone(), "next": guide["next"].clone(),
+        "guide": guide, "stream": null, "last_error": "upstream closed the connection", "last_error_at": 1_795_499_000, "last_ok_at": 1_795_499_900})
+}
+
+/// What a refresh changed.
+pub fn difference() -> Value {
+    json!({"at": 1_795_499_000, "added_total": 2, "changed_total": 1, "retired_total": 1,
+        "added": [{"id": 7, "name": "La 7"}, {"id": 8, "name": "La 8"}],
+        "changed": [{"id": 1001, "name": "Rai 1 HD", "fields": ["name", "sources"]}],
+        "retired": [{"id": 9, "name": "Old Channel"}]})
 }
 
 /// The same house before anything was put into it.
@@ -217,7 +276,9 @@ pub fn hostile() -> Rows {
                     match key.as_str() {
                         "name" | "agent" | "channel_name" | "source" | "last_error" | "guide_id" | "note"
                         | "message" | "target" | "error" | "help" | "ip" => {
-                            *value = Value::String(foul.to_owned());
+                            if !value.is_number() {
+                                *value = Value::String(foul.to_owned());
+                            }
                         }
                         "notes" => *value = json!([foul]),
                         _ => soil(value, foul),
@@ -273,11 +334,16 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
             full(200, &json!({"version": "0.1.0", "api": 1, "boot_id": rows.boot_id, "write": true, "host": "tv1"}))
         }
         ("GET", ["status"]) => full(200, &status(rows)),
-        ("GET", ["guide"]) => full(
-            200,
-            &json!({"generation": 2, "channels": 300, "programmes": 504_000, "matched": 2, "unmatched": 1,
-            "from": 1_795_500_000, "until": 1_796_100_000, "built_at": 1_795_533_000}),
-        ),
+        ("GET", ["guide"]) => full(200, &guide()),
+        ("GET", ["jobs"]) => full(200, &json!({"rev": 7, "total": 0, "rows": []})),
+        ("GET", ["guide", "channels"]) => {
+            let rows = &rows.lists["guide"];
+            full(200, &json!({"rev": 7, "total": rows.len(), "rows": rows}))
+        }
+        ("POST", ["sources", "probe"]) => {
+            let asked: Value = serde_json::from_str(body).unwrap_or_default();
+            full(200, &probe(asked["url"].as_str().unwrap_or_default()))
+        }
         ("GET", ["guide", _]) => full(200, &json!([{"start": 1_795_500_000, "stop": 1_795_503_600, "title": "News"}])),
         ("GET", [noun @ ("settings" | "logs")]) => full(200, &json!(rows.lists[*noun])),
         ("PATCH", ["settings"]) => {
@@ -341,17 +407,7 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
             None => refuse(404, "not_found", "there is no such user", None),
         },
         ("GET", ["users", name, "urls"]) => match find(rows, "users", name) {
-            Some(row) => {
-                let base = "http://tv1.lan:8080";
-                let name = row["name"].as_str().unwrap_or_default();
-                full(
-                    200,
-                    &json!({"name": name, "password": "Xk3v9pQ2tW7m", "server": base,
-                    "playlist": format!("{base}/get.php?username={name}&password=Xk3v9pQ2tW7m&type=m3u_plus&output=ts"),
-                    "guide": format!("{base}/xmltv.php?username={name}&password=Xk3v9pQ2tW7m"),
-                    "player_api": format!("{base}/player_api.php?username={name}&password=Xk3v9pQ2tW7m"), "stream": null}),
-                )
-            }
+            Some(row) => full(200, &urls(row["name"].as_str().unwrap_or_default())),
             None => refuse(404, "not_found", "there is no such user", None),
         },
         (_, [noun, id, ..]) if rows.lists.contains_key(*noun) => {

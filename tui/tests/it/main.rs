@@ -2,5 +2,9 @@
 
 mod cli;
 mod fake;
+mod keys;
 mod pty;
+mod real;
+mod stage;
+mod terminal;
 mod views;

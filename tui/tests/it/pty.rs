@@ -1,126 +1,11 @@
-//! The interface in a real terminal: what is on its screen, and how the terminal is left behind.
+//! How the interface behaves in a real terminal, and how the terminal is left behind.
 
-use std::{
-    io::{Read, Write},
-    path::Path,
-    sync::{Arc, Condvar, Mutex},
-    time::{Duration, Instant},
+use rustix::process::Signal;
+
+use crate::{
+    fake::{Fake, typical},
+    terminal::Terminal,
 };
-
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::fake::{Fake, typical};
-
-/// How long anything may take on a busy machine. Nothing is asserted about less.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the terminal has been sent, as bytes and as a screen.
-struct Seen {
-    parser: vt100::Parser,
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
-    keys: Box<dyn Write + Send>,
-    seen: Arc<(Mutex<Seen>, Condvar)>,
-    // Dropped last: closing it hangs up.
-    master: Box<dyn MasterPty + Send>,
-}
-
-impl Terminal {
-    fn open(socket: &Path) -> Self {
-        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
-        let pty = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_yagi"));
-        command.env_clear();
-        for (key, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("TZ", "UTC")] {
-            command.env(key, value);
-        }
-        command.env("YAGI_SOCKET", socket);
-        let child = pty.slave.spawn_command(command).unwrap();
-        drop(pty.slave);
-        let mut reader = pty.master.try_clone_reader().unwrap();
-        let keys = pty.master.take_writer().unwrap();
-        let seen = Seen {
-            parser: vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0),
-            bytes: Vec::new(),
-            ended: false,
-        };
-        let seen = Arc::new((Mutex::new(seen), Condvar::new()));
-        let shared = seen.clone();
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            loop {
-                // The end of a pseudo-terminal is an error on Linux.
-                let got = reader.read(&mut chunk).unwrap_or(0);
-                let mut seen = shared.0.lock().unwrap();
-                seen.parser.process(&chunk[..got]);
-                seen.bytes.extend_from_slice(&chunk[..got]);
-                seen.ended = got == 0;
-                shared.1.notify_all();
-                if got == 0 {
-                    return;
-                }
-            }
-        });
-        Self { child, keys, seen, master: pty.master }
-    }
-
-    fn wait(&self, what: &str, until: impl Fn(&Seen) -> bool) {
-        let start = Instant::now();
-        let mut seen = self.seen.0.lock().unwrap();
-        while !until(&seen) {
-            assert!(start.elapsed() < PATIENCE, "waited for {what}; the screen:\n{}", seen.parser.screen().contents());
-            seen = self.seen.1.wait_timeout(seen, Duration::from_millis(200)).unwrap().0;
-        }
-    }
-
-    fn shows(&self, text: &str) {
-        self.wait(text, |seen| seen.parser.screen().contents().contains(text));
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.process_id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
-    }
-
-    /// It has ended, and the terminal is as it was.
-    fn is_left_clean(&mut self) {
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status:?}");
-        self.wait("the end of output", |seen| seen.ended);
-        self.is_restored();
-    }
-
-    fn is_restored(&self) {
-        self.wait("the terminal given back", |seen| {
-            let screen = seen.parser.screen();
-            !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste() && self.is_cooked()
-        });
-    }
-
-    /// Whether the line discipline echoes and gathers lines, as shells expect.
-    fn is_cooked(&self) -> bool {
-        // ICANON and ECHO as Linux numbers them.
-        const COOKED: u32 = 0o2 | 0o10;
-        self.master.get_termios().unwrap().local_flags.bits() & COOKED == COOKED
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing behind; one that ended well has nothing to kill.
-        let _ = self.child.kill();
-    }
-}
 
 fn house() -> (tempfile::TempDir, Fake) {
     let dir = tempfile::tempdir().unwrap();
@@ -227,8 +112,8 @@ fn hostile_names_send_no_codes_of_their_own() {
     let fake = Fake::start(&dir.path().join("admin.sock"), crate::fake::hostile());
     let mut terminal = Terminal::open(&fake.socket);
     terminal.shows("[live]");
-    for view in "2356891".chars() {
-        terminal.press(&view.to_string());
+    for view in "234567891".chars() {
+        terminal.press("]");
         terminal.shows(&format!("[{view} "));
     }
     terminal.press("\x03");
@@ -241,4 +126,68 @@ fn hostile_names_send_no_codes_of_their_own() {
     // The name says ESC [ 2 J; the interface wipes the screen at its start only, before any name is known.
     let first = text.find("evil").unwrap();
     assert!(!text[first..].contains("\x1b[2J"));
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    use std::io::Read as _;
+    let (_dir, fake) = house();
+    let pty = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).unwrap();
+    let mut command = portable_pty::CommandBuilder::new(env!("CARGO_BIN_EXE_yagi"));
+    command.env("YAGI_SOCKET", &fake.socket);
+    command.env("TERM", "xterm-256color");
+    let mut child = pty.slave.spawn_command(command).unwrap();
+    drop(pty.slave);
+    let mut reader = pty.master.try_clone_reader().unwrap();
+    let (mut seen, mut chunk) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&seen).contains("Rai 1 HD") {
+        let got = reader.read(&mut chunk).unwrap();
+        seen.extend_from_slice(&chunk[..got]);
+    }
+    // The other end of the line is closed, as when an SSH connection breaks.
+    drop((reader, pty.master));
+    let start = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < crate::terminal::PATIENCE, "it goes on without a terminal");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_mouse_is_off_until_it_is_asked_for_and_off_again_at_the_end() {
+    use vt100::MouseProtocolMode;
+    let (_dir, fake) = house();
+    let mut terminal = Terminal::open(&fake.socket);
+    terminal.shows("Rai 1 HD");
+    let mode = |seen: &crate::terminal::Seen| seen.parser.screen().mouse_protocol_mode();
+    assert_eq!(mode(&terminal.seen.0.lock().unwrap()), MouseProtocolMode::None);
+    terminal.press("m");
+    terminal.wait("the mouse", |seen| mode(seen) != MouseProtocolMode::None);
+    // A click on the fifth tab: its cell as SGR reports it.
+    terminal.press("\x1b[<0;45;2M");
+    terminal.shows("[5 Users]");
+    terminal.press("\x03");
+    terminal.is_left_clean();
+    assert_eq!(mode(&terminal.seen.0.lock().unwrap()), MouseProtocolMode::None);
+}
+
+#[test]
+fn no_colour_is_no_colour_and_a_bad_configuration_is_told() {
+    let (dir, fake) = house();
+    let config = dir.path().join("yagi");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(config.join("config.toml"), "[keys]\ndelete = [\"j\"]\n").unwrap();
+    let home = dir.path().to_str().unwrap();
+    let mut terminal = Terminal::with(&fake.socket, &[("NO_COLOR", "1"), ("XDG_CONFIG_HOME", home)]);
+    terminal.shows("config.toml: keys: j is both");
+    terminal.shows("Rai 1 HD");
+    terminal.press("5");
+    terminal.shows("carla");
+    terminal.press("\x03");
+    terminal.is_left_clean();
+    let seen = terminal.seen.0.lock().unwrap();
+    let text = String::from_utf8_lossy(&seen.bytes);
+    for colour in ["\x1b[38;5", "\x1b[31m", "\x1b[32m", "\x1b[38;2"] {
+        assert!(!text.contains(colour), "{colour:?}");
+    }
 }

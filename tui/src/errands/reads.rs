@@ -1,0 +1,97 @@
+//! What is read from the daemon, one request for each thing.
+
+use serde_json::Value;
+use yagi_api::{Category, Channel, Page, ProbeRequest, Source, User, paths};
+
+use crate::{
+    client::{Client, Fault, encode},
+    model::{Desk, MAX_LOGS, Target, View},
+    msg::{Answer, Ask},
+    rows::pages::TREE,
+    sheet::Sheet,
+};
+
+/// More rows than this are no work for an editor.
+const MAX_DESK: u32 = 5000;
+/// Reports of a source.
+const HISTORY: u32 = 50;
+
+pub async fn read(client: &Client, ask: &Ask) -> Result<Answer, Fault> {
+    Ok(match ask {
+        Ask::Status => Answer::Status(client.get(paths::STATUS).await?),
+        Ask::Streams => Answer::Streams(client.some(paths::STREAMS, "", 0, TREE).await?),
+        Ask::Clients => Answer::Clients(client.some(paths::CLIENTS, "", 0, 10 * TREE).await?),
+        Ask::Tree => Answer::Tree(client.some(paths::CATEGORIES, "", 0, TREE).await?),
+        Ask::Guide => Answer::Guide(client.get(paths::GUIDE).await?),
+        Ask::Settings => Answer::Settings(client.get(paths::SETTINGS).await?),
+        Ask::Logs => Answer::Logs(client.get(&format!("{}?n={MAX_LOGS}", paths::LOGS)).await?),
+        Ask::LogFilter => Answer::LogFilter(client.get(paths::LOG_FILTER).await?),
+        Ask::Jobs => Answer::Jobs(client.get::<Page<_>>(paths::JOBS).await?.rows),
+        Ask::Urls { user, fresh, base } => {
+            let base = base.as_ref().map_or(String::new(), |b| format!("?base={}", encode(b)));
+            Answer::Urls(client.get(&format!("{}/{}/urls{base}", paths::USERS, encode(user))).await?, *fresh)
+        }
+        Ask::Probe(url) => Answer::Probe(client.post(paths::PROBE, &ProbeRequest { url: url.clone() }).await?),
+        Ask::Detail(id) => Answer::Detail(client.get(&format!("{}/{id}/detail", paths::CHANNELS)).await?),
+        Ask::Diff(id) => Answer::Diff(client.get(&format!("{}/{id}/diff", paths::SOURCES)).await?),
+        Ask::History(id) => {
+            let path = format!("{}/{id}/history?limit={HISTORY}", paths::SOURCES);
+            Answer::History(client.get::<Page<_>>(&path).await?.rows)
+        }
+        Ask::Edit(view, id) => Answer::Edit(*view, client.get(&format!("{}/{id}", view.path())).await?),
+        Ask::Theirs(path) => Answer::Theirs(path.clone(), client.get(path).await?),
+        Ask::Desk(desk) => Answer::Desk(desk.view, sheet(client, desk).await?),
+        Ask::Page(view, query) => {
+            let at = format!(
+                "{}?q={}&sort={}&offset={}&limit={}{}",
+                view.path(),
+                encode(&query.q),
+                encode(&query.sort),
+                query.offset,
+                query.limit,
+                if *view == View::Guide { "&now=true" } else { "" }
+            );
+            let query = query.clone();
+            match view {
+                View::Channels => Answer::Channels(query, client.get(&at).await?),
+                View::Categories => Answer::Categories(query, client.get(&at).await?),
+                View::Users => Answer::Users(query, client.get(&at).await?),
+                View::Guide => Answer::GuideRows(query, client.get(&at).await?),
+                _ => Answer::Sources(query, client.get(&at).await?),
+            }
+        }
+    })
+}
+
+/// The rows that are edited together, as they are now.
+async fn sheet(client: &Client, desk: &Desk) -> Result<Sheet, Fault> {
+    let rows: Vec<Value> = match &desk.target {
+        Target::Query(q) => {
+            let query = format!("q={}", encode(q));
+            let rows = client.some(desk.view.path(), &query, 0, MAX_DESK + 1).await?;
+            if rows.len() > MAX_DESK as usize {
+                return Err(Fault::own(4, format!("more than {MAX_DESK} rows: narrow the list with / first")));
+            }
+            rows
+        }
+        Target::Ids(ids) => {
+            let mut rows = Vec::with_capacity(ids.len());
+            for id in ids.iter().take(MAX_DESK as usize) {
+                rows.push(client.get(&format!("{}/{id}", desk.view.path())).await?);
+            }
+            rows
+        }
+    };
+    fn all<T: serde::de::DeserializeOwned>(rows: Vec<Value>) -> Result<Vec<T>, Fault> {
+        rows.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map_err(|e| Fault::Answer(e.to_string()))
+    }
+    Ok(match desk.view {
+        View::Channels => {
+            let groups: Vec<Category> = client.some(paths::CATEGORIES, "", 0, TREE).await?;
+            Sheet::channels(&all::<Channel>(rows)?, &groups)
+        }
+        View::Categories => Sheet::categories(&all::<Category>(rows)?),
+        View::Users => Sheet::users(&all::<User>(rows)?),
+        _ => Sheet::sources(&all::<Source>(rows)?),
+    })
+}

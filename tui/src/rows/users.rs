@@ -1,0 +1,79 @@
+//! Viewers' accounts.
+
+use serde_json::json;
+
+use super::{ask, bulk, delete, live::choose_copy, toggle};
+use crate::{
+    form::Form,
+    keys::Action,
+    model::{Mode, Model, View},
+    msg::{Ask, Change, Effect, Then, Verb},
+    text::printable,
+};
+
+/// What `x` extends by.
+const DAYS: u32 = 30;
+
+pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
+    if action == Action::New {
+        model.mode = Mode::Form(Box::new(Form::user(None)));
+        return;
+    }
+    let Some(row) = model.selected_user().cloned() else { return };
+    let path = format!("{}/{}", View::Users.path(), row.id);
+    match action {
+        Action::Enter => model.mode = Mode::Detail { scroll: 0 },
+        Action::Edit => model.mode = Mode::Form(Box::new(Form::user(Some(&row)))),
+        Action::Urls | Action::Copy => {
+            effects.push(Effect::Fetch(Ask::Urls { user: row.name, fresh: false, base: None }));
+        }
+        Action::CopyOther => choose_copy(
+            model,
+            vec![
+                ("name", row.name.clone()),
+                ("id", row.id.to_string()),
+                ("note", row.note.clone()),
+                ("row as JSON", json!(row).to_string()),
+            ],
+        ),
+        Action::Toggle => toggle(model, &row.name, row.enabled, row.id.0, row.version, effects),
+        Action::Extend => {
+            let marked = model.marked();
+            let change = match model.target() {
+                Some(target) if marked > 0 => {
+                    let said = format!("{marked} users extended by {DAYS} days");
+                    bulk(View::Users, &target, &json!({"extend_days": DAYS}), said)
+                }
+                _ if row.expires_at.is_none() => return model.say(format!("{} never expires", row.name)),
+                _ => Change::new(
+                    Verb::Post,
+                    format!("{path}/extend"),
+                    View::Users,
+                    format!("{} extended by {DAYS} days", row.name),
+                )
+                .body(json!({"days": DAYS, "version": row.version})),
+            };
+            effects.push(Effect::Send(change));
+        }
+        Action::Password => {
+            let said = format!("{} has a new password", row.name);
+            let renew =
+                Change::new(Verb::Post, format!("{path}/password"), View::Users, said).then(Then::Urls).for_good();
+            let lines = vec![format!(
+                "{}: the old links stop working and its {} streams end",
+                printable(&row.name, 40),
+                row.active
+            )];
+            ask(model, "Give it a new password?", lines, vec![renew], 1);
+        }
+        Action::Delete => {
+            let loses = if model.marked() > 0 {
+                "their streams end".to_owned()
+            } else {
+                format!("its {} streams end", row.active)
+            };
+            delete(model, &row.name, &loses);
+        }
+        _ => {}
+    }
+}
