@@ -58,6 +58,11 @@ pub struct StreamRow {
     pub reconnects: u32,
     /// Clients cut because they made no progress.
     pub dropped_clients: u64,
+    /// Sweeps over the clients that keep up, and the system calls of them: one for each client and sweep.
+    #[serde(default)]
+    pub flushes: u64,
+    #[serde(default)]
+    pub sends: u64,
     pub last_error: Option<String>,
     /// For AceStream, what the engine says of itself (`status`, peers, speed).
     #[serde(default, skip_serializing_if = "Option::is_none")]

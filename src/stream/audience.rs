@@ -1,39 +1,49 @@
 //! All viewers of one stream, and the sweep that writes to them.
 //!
-//! Owns the subscribers, the list of those that keep up, and the watch that tells which of the others can take more or have
-//! gone. Must not enter: upstreams, timers, accounts. Invariant: one system call per viewer and flush while all keep up; a
-//! viewer that is behind costs nothing until its socket has room.
+//! Owns the subscribers, the row of those that keep up, and the watch that tells which of the others can take more or have
+//! gone. Must not enter: upstreams, timers, accounts. Invariant: one system call per viewer and flush while all keep up, and
+//! nothing else of a viewer is touched by it; a viewer that is behind costs nothing until its socket has room.
 
 use std::{
     io,
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
+use rustix::io::Errno;
 use slab::Slab;
 use yagi_api::{ClientState, LagPolicy};
 
 use super::{
     intake::Intake,
     readiness::{Readiness, Ready},
-    subscriber::{Subscriber, Wrote},
+    subscriber::{Place, Subscriber, Wrote, send},
 };
 use crate::seats::End;
 
 pub struct Audience {
     subscribers: Slab<Subscriber>,
-    /// Keys of those that have everything up to `flushed`.
-    keeping_up: Vec<usize>,
-    /// Offset up to which those that keep up have been served.
+    /// Those that have had everything up to `flushed` and nothing beyond.
+    row: Vec<Level>,
+    /// Keys of those that have had more than that, because they were served since the last flush.
+    ahead: Vec<usize>,
     flushed: u64,
     readiness: Readiness,
     pub figures: Figures,
+}
+
+/// All that a sweep has to know of a viewer: the memory that it walks is eight bytes each.
+struct Level {
+    socket: TcpStream,
+    key: u32,
 }
 
 /// Totals since the stream began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     pub out_bytes: u64,
-    /// System calls of sweeps over those that keep up.
+    /// Sweeps, and the system calls of them.
+    pub flushes: u64,
     pub sends: u64,
     /// Viewers cut because they made no progress or could not keep up.
     pub dropped: u64,
@@ -45,7 +55,8 @@ impl Audience {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             subscribers: Slab::new(),
-            keeping_up: Vec::new(),
+            row: Vec::new(),
+            ahead: Vec::new(),
             flushed: 0,
             readiness: Readiness::new()?,
             figures: Figures::default(),
@@ -69,7 +80,8 @@ impl Audience {
     pub fn admit(&mut self, subscriber: Subscriber, intake: &Intake, now: Instant) {
         let key = self.subscribers.insert(subscriber);
         let subscriber = &self.subscribers[key];
-        if let Err(e) = self.readiness.add(&subscriber.socket, key) {
+        let watched = subscriber.place.socket().map_or(Ok(()), |socket| self.readiness.add(socket, key));
+        if let Err(e) = watched {
             tracing::warn!(error = %e, "a client's socket cannot be watched; it is closed");
             self.remove(key, End::StreamEnded);
             return;
@@ -80,27 +92,32 @@ impl Audience {
 
     /// One pass over all that keep up: the heart of the daemon.
     pub fn flush(&mut self, intake: &Intake, now: Instant) {
-        let head = intake.ring().head();
+        let ring = intake.ring();
+        let head = ring.head();
         if head == self.flushed {
             return;
         }
-        let mut i = 0;
-        while let Some(&key) = self.keeping_up.get(i) {
-            let subscriber = &mut self.subscribers[key];
-            let before = subscriber.sent();
-            let wrote = subscriber.write(intake.ring(), now, &mut self.figures.sends);
-            self.figures.out_bytes += subscriber.sent() - before;
-            match wrote {
-                Wrote::All => i += 1,
-                Wrote::Blocked => {
-                    subscriber.behind = Some(now);
-                    subscriber.seat.set_state(ClientState::Lagging);
-                    self.fall_behind(key);
-                }
-                Wrote::Gone => self.remove(key, End::Left),
+        let (a, b) = ring.since(self.flushed);
+        let total = a.len() + b.len();
+        let mut at = 0;
+        let mut sends = 0;
+        while let Some(level) = self.row.get(at) {
+            sends += 1;
+            match send(&level.socket, &[], a, b) {
+                Ok(n) if n == total => at += 1,
+                Err(Errno::INTR) => {}
+                Ok(n) => self.fall_behind(at, n, intake, now),
+                Err(Errno::AGAIN) => self.fall_behind(at, 0, intake, now),
+                Err(_) => self.remove(self.row[at].key as usize, End::Left),
             }
         }
+        self.figures.sends += sends;
+        self.figures.flushes += 1;
+        self.figures.out_bytes += (total * at) as u64;
         self.flushed = head;
+        for key in std::mem::take(&mut self.ahead) {
+            self.serve(key, intake, now);
+        }
     }
 
     /// Waits until the kernel names viewers to [`answer`](Self::answer). Cancelling loses nothing.
@@ -116,7 +133,7 @@ impl Audience {
         for Ready { key, gone } in ready {
             match self.subscribers.get(key) {
                 Some(_) if gone => self.remove(key, End::Left),
-                Some(subscriber) if subscriber.place.is_none() => self.resume(key, intake, policy, now),
+                Some(subscriber) if subscriber.behind.is_some() => self.resume(key, intake, policy, now),
                 _ => {}
             }
         }
@@ -137,79 +154,112 @@ impl Audience {
         self.serve(key, intake, now);
     }
 
-    /// Writes to one that is behind; it joins those that keep up when it has all they have.
+    /// Writes to one that does not stand in the row; it does so when it has all there is.
     fn serve(&mut self, key: usize, intake: &Intake, now: Instant) {
         let subscriber = &mut self.subscribers[key];
-        let before = subscriber.sent();
-        let wrote = subscriber.write(intake.ring(), now, &mut 0);
-        self.figures.out_bytes += subscriber.sent() - before;
+        let before = subscriber.sent;
+        let wrote = subscriber.write(intake.ring(), now);
+        self.figures.out_bytes += subscriber.sent - before;
         match wrote {
-            // It may be ahead of the last flush; the next one gives it the rest.
             Wrote::All => {
-                subscriber.behind = None;
-                subscriber.place = Some(self.keeping_up.len());
-                subscriber.seat.set_state(ClientState::Live);
-                self.keeping_up.push(key);
+                if subscriber.behind.take().is_some() {
+                    subscriber.seat.set_state(ClientState::Live);
+                }
+                if intake.ring().head() > self.flushed {
+                    // The next flush gives it what comes until then.
+                    self.ahead.push(key);
+                } else if let Some(socket) = subscriber.stand_in_row(self.row.len(), self.flushed) {
+                    self.row.push(Level { socket, key: u32::try_from(key).unwrap_or(u32::MAX) });
+                }
             }
-            Wrote::Blocked => {}
+            Wrote::Blocked => {
+                if subscriber.behind.is_none() {
+                    subscriber.behind = Some(now);
+                    subscriber.seat.set_state(ClientState::Lagging);
+                }
+            }
             Wrote::Gone => self.remove(key, End::Left),
         }
     }
 
-    fn fall_behind(&mut self, key: usize) {
-        let Some(place) = self.subscribers[key].place.take() else { return };
-        self.keeping_up.swap_remove(place);
-        if let Some(moved) = self.keeping_up.get(place) {
-            self.subscribers[*moved].place = Some(place);
+    /// One of the row could not take all of a flush, but `taken` bytes of it.
+    fn fall_behind(&mut self, place: usize, taken: usize, intake: &Intake, now: Instant) {
+        let key = self.leave_row(place);
+        let subscriber = &mut self.subscribers[key];
+        subscriber.behind = Some(now);
+        subscriber.progress = now;
+        subscriber.advance(taken, intake.ring());
+        self.figures.out_bytes += taken as u64;
+        subscriber.seat.set_state(ClientState::Lagging);
+    }
+
+    /// Gives a viewer of the row its own socket and cursor back.
+    fn leave_row(&mut self, place: usize) -> usize {
+        let Level { socket, key } = self.row.swap_remove(place);
+        let key = key as usize;
+        self.subscribers[key].leave_row(socket, self.flushed);
+        if let Some(moved) = self.row.get(place) {
+            self.subscribers[moved.key as usize].place = Place::Row(place);
         }
+        key
     }
 
     fn remove(&mut self, key: usize, why: End) {
-        self.fall_behind(key);
+        match self.subscribers[key].place {
+            Place::Row(place) => {
+                self.leave_row(place);
+            }
+            Place::Own(_) => self.ahead.retain(|k| *k != key),
+        }
         let subscriber = self.subscribers.remove(key);
         subscriber.seat.end(why);
     }
 
-    fn drop_stalled(&mut self, key: usize, why: End) {
-        // Without this the kernel keeps what was queued for minutes.
-        let _ = self.subscribers[key].cut();
-        self.figures.dropped += 1;
+    /// Ends one with a reset: without it the kernel keeps what was queued for minutes.
+    fn cut(&mut self, key: usize, why: End) {
+        if let Place::Row(place) = self.subscribers[key].place {
+            self.leave_row(place);
+        }
+        // Failing would mean that there is no connection any more.
+        let _ = self.subscribers[key].reset_on_close();
         self.remove(key, why);
+    }
+
+    fn drop_stalled(&mut self, key: usize, why: End) {
+        self.figures.dropped += 1;
+        self.cut(key, why);
+    }
+
+    fn those(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<usize> {
+        self.subscribers.iter().filter(|(_, s)| which(s)).map(|(key, _)| key).collect()
     }
 
     /// Ends those whom somebody asked to go.
     pub fn dismiss(&mut self) {
-        let asked: Vec<usize> =
-            self.subscribers.iter().filter(|(_, s)| s.seat.ending().is_some()).map(|(key, _)| key).collect();
-        for key in asked {
-            // A reset frees the place and the kernel's memory at once, even if the player does not read.
-            let _ = self.subscribers[key].cut();
-            self.remove(key, End::Kicked);
+        for key in self.those(|s| s.seat.ending().is_some()) {
+            self.cut(key, End::Kicked);
         }
     }
 
     /// Once a second: cuts those without progress, publishes the figures of all.
     pub fn inspect(&mut self, intake: &Intake, stall_cut: Duration, since_last: Duration, now: Instant) {
-        let stalled: Vec<usize> = self
-            .subscribers
-            .iter()
-            .filter(|(_, s)| s.behind.is_some() && now.saturating_duration_since(s.progress) >= stall_cut)
-            .map(|(key, _)| key)
-            .collect();
-        for key in stalled {
+        for key in self.those(|s| s.behind.is_some() && now.saturating_duration_since(s.progress) >= stall_cut) {
             self.drop_stalled(key, End::Stalled);
         }
         for (_, subscriber) in &mut self.subscribers {
-            let lag = if subscriber.behind.is_some() { intake.span(subscriber.cursor()) } else { Duration::ZERO };
-            subscriber.publish(since_last, lag);
+            let lag = subscriber.behind.map_or(Duration::ZERO, |_| intake.span(subscriber.cursor()));
+            subscriber.publish(since_last, lag, self.flushed);
         }
     }
 
     /// Ends everybody; the sockets close in order, after what the kernel still holds.
     pub fn close(&mut self, why: End) {
+        while let Some(place) = self.row.len().checked_sub(1) {
+            self.leave_row(place);
+        }
+        self.ahead.clear();
         for subscriber in self.subscribers.drain() {
             subscriber.seat.end(why);
         }
-        self.keeping_up.clear();
     }
 }

@@ -57,7 +57,7 @@ struct Bench {
 
 impl Bench {
     fn new(ring: usize) -> Self {
-        Self { intake: Intake::new(ring), cutter: Cutter::new(ring), now: Instant::now() }
+        Self { intake: Intake::new(ring).unwrap(), cutter: Cutter::new(ring), now: Instant::now() }
     }
 
     fn feed(&mut self, bytes: &[u8]) {

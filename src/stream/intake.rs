@@ -4,7 +4,10 @@
 //! packets; behind a seam it begins with PAT, PMT and a random-access point, each jump of a counter or the clock is
 //! flagged, and nothing of the new source precedes that.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -46,14 +49,16 @@ pub struct Entry {
 }
 
 impl Intake {
-    pub fn new(ring_bytes: usize) -> Self {
-        Self {
+    /// # Errors
+    /// When there is no memory for the ring.
+    pub fn new(ring_bytes: usize) -> io::Result<Self> {
+        Ok(Self {
             framer: Framer::default(),
             index: Index::default(),
-            ring: Ring::new(ring_bytes),
+            ring: Ring::new(ring_bytes)?,
             gate: Gate::Open,
             last_push: None,
-        }
+        })
     }
 
     pub fn ring(&self) -> &Ring {

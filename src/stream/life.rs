@@ -5,8 +5,8 @@
 
 use std::{
     future::{Future, pending, poll_fn},
-    pin::{Pin, pin},
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -15,7 +15,11 @@ use tokio::{sync::mpsc, time};
 use yagi_api::StreamState;
 
 use super::{
-    Join, OpenError, Phase, STOPPED, Shared, Stream, audience::Audience, cutter::Cutter, intake::Intake,
+    Join, OpenError, Phase, STOPPED, Shared, Stream,
+    audience::Audience,
+    cutter::Cutter,
+    intake::Intake,
+    opening::{Opened, Opening, backoff, open},
     subscriber::Subscriber,
 };
 use crate::upstream::{Feed, Piece, UpstreamError};
@@ -26,19 +30,8 @@ const FLUSH_BYTES: u64 = 64 << 10;
 /// Pending bytes that are sent at once when the upstream has no more and the window is short.
 const DRAINED_BYTES: u64 = 16 << 10;
 const SHORT_WINDOW: Duration = Duration::from_millis(10);
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// A source that lasted this long starts again with the shortest back-off.
 const GOOD_RUN: Duration = Duration::from_secs(10);
-
-/// How an attempt to open ended.
-enum Opened {
-    Feed(Feed, usize),
-    /// The content is a running stream under another name.
-    Twin,
-    Failed(UpstreamError),
-}
-
-type Opening = Pin<Box<dyn Future<Output = Opened>>>;
 
 struct Life {
     stream: Arc<Stream>,
@@ -84,17 +77,18 @@ enum Wake {
 
 /// Runs a stream to its end.
 pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::Receiver<Join>) {
-    let audience = match Audience::new() {
-        Ok(audience) => audience,
+    let made = Audience::new().and_then(|audience| Ok((audience, Intake::new(shared.ring_bytes)?)));
+    let (audience, intake) = match made {
+        Ok(made) => made,
         Err(e) => {
-            let e = UpstreamError::Unreachable(format!("no file descriptor is left for a new stream: {e}"));
+            let e = UpstreamError::Unreachable(format!("no file descriptor or memory is left for a new stream: {e}"));
             shared.retire(&stream, Phase::Failed(OpenError::Upstream(Arc::new(e))));
             return;
         }
     };
     let now = Instant::now();
     let mut life = Life {
-        intake: Intake::new(shared.ring_bytes),
+        intake,
         cutter: Cutter::new(shared.ring_bytes),
         audience,
         feed: None,
@@ -129,8 +123,13 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
 impl Life {
     /// Goes on until the stream ends; says how.
     async fn live(&mut self) -> Phase {
+        let mut timer = pin!(time::sleep_until(self.next_deadline().into()));
         loop {
-            let deadline = time::Instant::from_std(self.next_deadline());
+            let deadline = self.next_deadline().into();
+            // Setting a timer takes a lock of the runtime; most wakes do not move it.
+            if timer.deadline() != deadline || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
             let wake = {
                 let Self { feed, audience, joins, stream, opening, .. } = self;
                 tokio::select! {
@@ -139,7 +138,7 @@ impl Life {
                     join = joins.recv() => Wake::Join(join),
                     () = stream.wake.notified() => Wake::Asked,
                     opened = opened(opening) => Wake::Opened(opened),
-                    () = time::sleep_until(deadline) => Wake::Time,
+                    () = timer.as_mut() => Wake::Time,
                 }
             };
             let now = Instant::now();
@@ -235,6 +234,8 @@ impl Life {
             meter.first_byte_ms.store(u32::try_from(ms + 1).unwrap_or(u32::MAX), Relaxed);
         }
         meter.in_bytes.fetch_add(chunk.len() as u64, Relaxed);
+        #[cfg(test)]
+        super::tests::strike(&self.stream.name);
         if self.intake.push(chunk, now) > 0 {
             self.last_data = now;
             self.first_packet.get_or_insert(now);
@@ -273,6 +274,7 @@ impl Life {
     fn publish_sent(&self) {
         let figures = self.audience.figures;
         self.stream.meter.out_bytes.store(figures.out_bytes, Relaxed);
+        self.stream.meter.flushes.store(figures.flushes, Relaxed);
         self.stream.meter.sends.store(figures.sends, Relaxed);
     }
 
@@ -443,57 +445,4 @@ async fn ready_now<T>(future: impl Future<Output = T>) -> Option<T> {
         })
     })
     .await
-}
-
-/// Opens the first source that works, from `first` on. Its own time limits bound each try.
-async fn open(stream: Arc<Stream>, shared: Arc<Shared>, first: usize, pause: Duration) -> Opened {
-    time::sleep(pause).await;
-    let mut fault = None;
-    for n in 0..stream.origins.len() {
-        let index = (first + n) % stream.origins.len();
-        let origin = &stream.origins[index];
-        let attempt = async {
-            let claim = stream.claim(origin.account);
-            let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers, &claim).await?;
-            *stream.engine.lock().unwrap_or_else(PoisonError::into_inner) = prepared.status();
-            let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(&stream, hash));
-            if twin {
-                prepared.abandon().await;
-                return Ok(None);
-            }
-            prepared.start().await.map(Some)
-        };
-        match attempt.await {
-            Ok(Some(feed)) => return Opened::Feed(feed, index),
-            Ok(None) => return Opened::Twin,
-            Err(e) => {
-                tracing::warn!(stream = stream.name, source = index + 1, error = %e, "a source could not be opened");
-                // The first source's own failure tells most; the others are what was tried instead.
-                fault.get_or_insert(e);
-            }
-        }
-    }
-    Opened::Failed(fault.unwrap_or(UpstreamError::Ended))
-}
-
-/// 0.2 s doubling to 5 s, a quarter of it random so that streams of one provider do not come back in step.
-fn backoff(attempts: u32) -> Duration {
-    let whole = BACKOFF.0.saturating_mul(1 << attempts.min(8)).min(BACKOFF.1);
-    let mut byte = [0];
-    // Without randomness the pause is only less random.
-    let _ = getrandom::fill(&mut byte);
-    whole.mul_f64(0.75 + f64::from(byte[0]) / 1024.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_end_at_five_seconds() {
-        for (attempts, most) in [(0, 200), (1, 400), (4, 3200), (5, 5000), (30, 5000)] {
-            let pause = backoff(attempts).as_millis();
-            assert!(pause <= most && pause * 4 >= most * 3, "{attempts}: {pause}");
-        }
-    }
 }

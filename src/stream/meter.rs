@@ -30,6 +30,7 @@ pub struct Meter {
     pub buffer_ms: AtomicU32,
     pub reconnects: AtomicU32,
     pub dropped: AtomicU64,
+    pub flushes: AtomicU64,
     pub sends: AtomicU64,
     pub source_index: AtomicU32,
     /// Milliseconds plus one; 0: not yet.

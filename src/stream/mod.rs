@@ -11,12 +11,15 @@ mod index;
 mod intake;
 mod life;
 mod meter;
+mod opening;
 mod psi;
 mod pump;
 mod readiness;
 mod reel;
 mod ring;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 mod ts;
 mod versions;
 
@@ -389,9 +392,9 @@ impl Shared {
     }
 
     /// A stream's task panicked: its sockets and seats are gone with it, the others go on.
-    fn bury(&self, stream: &Stream) {
+    fn bury(&self, stream: &Stream, cause: &str) {
         self.panics.fetch_add(1, Relaxed);
-        tracing::error!(stream = stream.name, "the stream ended by a panic; other streams are not affected");
+        tracing::error!(stream = stream.name, cause, "the stream ended by a panic; other streams are not affected");
         self.retire(stream, Phase::Failed(OpenError::Stopped));
     }
 }
@@ -448,6 +451,8 @@ impl Stream {
             buffer_ms: m.buffer_ms.load(Relaxed),
             reconnects: m.reconnects.load(Relaxed),
             dropped_clients: m.dropped.load(Relaxed),
+            flushes: m.flushes.load(Relaxed),
+            sends: m.sends.load(Relaxed),
             last_error: words.last_error,
             engine: self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Status::text),
             history: words.history.into(),

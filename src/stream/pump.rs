@@ -4,6 +4,7 @@
 //! the thread it began on, and its panic ends nothing else.
 
 use std::{
+    any::Any,
     future::Future,
     io,
     pin::Pin,
@@ -41,8 +42,10 @@ impl Pump {
                     let count = count.clone();
                     let life = tokio::task::spawn_local(birth());
                     tokio::task::spawn_local(async move {
-                        if life.await.is_err_and(|e| e.is_panic()) {
-                            shared.bury(&stream);
+                        if let Err(e) = life.await
+                            && e.is_panic()
+                        {
+                            shared.bury(&stream, &words(&*e.into_panic()));
                         }
                         count.fetch_sub(1, Relaxed);
                     });
@@ -69,5 +72,24 @@ impl Pump {
             self.streams.fetch_add(1, Relaxed);
         }
         adopted
+    }
+}
+
+/// What a panic says.
+fn words(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_tells_its_cause() {
+        let caught = |f: fn()| words(&*std::panic::catch_unwind(f).unwrap_err());
+        assert_eq!(caught(|| panic!("plain")), "plain");
+        assert_eq!(caught(|| panic!("{} of {}", 1, 2)), "1 of 2");
+        assert_eq!(caught(|| std::panic::panic_any(7)), "a panic without words");
     }
 }

@@ -3,20 +3,27 @@
 //! Owns the memory that every viewer of a stream is served from. Must not enter: packets' meaning, viewers. Invariant: offsets
 //! only grow, and each multiple of 188 is the first byte of a packet.
 
+use std::io;
+
+use memmap2::MmapMut;
+
 use super::ts::PACKET;
 
 pub struct Ring {
-    /// Zeroed memory from the allocator costs nothing before it is written.
-    buf: Vec<u8>,
+    /// A mapping of its own: it costs nothing before it is written, and all of it goes back to the system with the stream.
+    buf: MmapMut,
     /// Offset behind the newest byte.
     head: u64,
 }
 
 impl Ring {
     /// A ring of at most `bytes`, rounded down to whole packets.
-    pub fn new(bytes: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub fn new(bytes: usize) -> io::Result<Self> {
         let packets = (bytes / PACKET).max(64);
-        Self { buf: vec![0; packets * PACKET], head: 0 }
+        Ok(Self { buf: MmapMut::map_anon(packets * PACKET)?, head: 0 })
     }
 
     pub fn head(&self) -> u64 {
@@ -73,7 +80,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_pushed_is_read_back(pushes in proptest::collection::vec(0usize..100, 1..40)) {
-            let mut ring = Ring::new(64 * PACKET);
+            let mut ring = Ring::new(64 * PACKET).unwrap();
             let mut all = Vec::new();
             for (i, n) in pushes.into_iter().enumerate() {
                 let bytes: Vec<u8> = (0..n * PACKET).map(|b| (b + i) as u8).collect();

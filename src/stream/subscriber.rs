@@ -1,7 +1,7 @@
 //! One viewer of a stream: a socket, a place in the ring, a seat.
 //!
 //! Owns the only write to a viewer's socket. Must not enter: other viewers, flush rules, accounts. Invariant: a write never
-//! waits, and the cursor always stands at a packet's first byte: what remains of a packet that was begun is kept
+//! waits, who keeps up has no state of its own but its place in the row, and the cursor always stands at a packet's first byte: what remains of a packet that was begun is kept
 //! apart, so that a viewer can be moved at any time without tearing one.
 
 use std::{
@@ -24,21 +24,37 @@ use crate::seats::Seat;
 const MOST: usize = 1 << 20;
 
 pub struct Subscriber {
-    pub socket: TcpStream,
+    pub place: Place,
     pub seat: Seat,
     /// Sent before the ring's bytes: tables at the entry, the rest of a packet.
     lead: Bytes,
+    /// Where it goes on; while it stands in the row, where it was when it came to stand there.
     cursor: u64,
     /// Since when it has not been given everything there is.
     pub behind: Option<Instant>,
     /// When the kernel last took a byte.
     pub progress: Instant,
-    /// Bytes taken so far, and at the last publication.
-    sent: u64,
+    /// Bytes taken so far but for those in the row, and with those at the last publication.
+    pub sent: u64,
     published: u64,
     skips: u32,
-    /// Its place in the list of those that keep up.
-    pub place: Option<usize>,
+}
+
+/// Who holds a viewer's socket.
+pub enum Place {
+    /// The subscriber itself: it is behind, or just served.
+    Own(TcpStream),
+    /// The row of those that keep up, at this place.
+    Row(usize),
+}
+
+impl Place {
+    pub fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Own(socket) => Some(socket),
+            Self::Row(_) => None,
+        }
+    }
 }
 
 /// How a write ended.
@@ -52,10 +68,21 @@ pub enum Wrote {
     Gone,
 }
 
+/// The only write to a viewer: these pieces, without waiting.
+pub fn send(socket: &TcpStream, lead: &[u8], a: &[u8], b: &[u8]) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    if lead.is_empty() && b.is_empty() {
+        rustix::net::send(socket, a, flags)
+    } else {
+        let pieces = [IoSlice::new(lead), IoSlice::new(a), IoSlice::new(b)];
+        rustix::net::sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags)
+    }
+}
+
 impl Subscriber {
     pub fn new(socket: TcpStream, seat: Seat, entry: Entry, now: Instant) -> Self {
         Self {
-            socket,
+            place: Place::Own(socket),
             seat,
             lead: entry.lead,
             cursor: entry.offset,
@@ -64,7 +91,6 @@ impl Subscriber {
             sent: 0,
             published: 0,
             skips: 0,
-            place: None,
         }
     }
 
@@ -72,8 +98,20 @@ impl Subscriber {
         self.cursor
     }
 
-    pub fn sent(&self) -> u64 {
-        self.sent
+    /// Gives its socket to the row; from here on it has what the row has.
+    pub fn stand_in_row(&mut self, place: usize, flushed: u64) -> Option<TcpStream> {
+        self.cursor = flushed;
+        match std::mem::replace(&mut self.place, Place::Row(place)) {
+            Place::Own(socket) => Some(socket),
+            Place::Row(_) => None,
+        }
+    }
+
+    /// Takes its socket back, having been given what the row was.
+    pub fn leave_row(&mut self, socket: TcpStream, flushed: u64) {
+        self.sent += flushed - self.cursor;
+        self.cursor = flushed;
+        self.place = Place::Own(socket);
     }
 
     /// Whether the ring no longer has what it would be given next.
@@ -90,9 +128,10 @@ impl Subscriber {
         self.skips += 1;
     }
 
-    /// Gives it what there is, without waiting. `calls` counts system calls.
-    pub fn write(&mut self, ring: &Ring, now: Instant, calls: &mut u64) -> Wrote {
+    /// Gives it what there is, without waiting.
+    pub fn write(&mut self, ring: &Ring, now: Instant) -> Wrote {
         loop {
+            let Place::Own(socket) = &self.place else { return Wrote::All };
             let (a, b) = ring.since(self.cursor);
             let room = MOST.saturating_sub(self.lead.len());
             let a = &a[..a.len().min(room)];
@@ -101,15 +140,7 @@ impl Subscriber {
             if total == 0 {
                 return Wrote::All;
             }
-            *calls += 1;
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let taken = if self.lead.is_empty() && b.is_empty() {
-                rustix::net::send(&self.socket, a, flags)
-            } else {
-                let pieces = [IoSlice::new(&self.lead), IoSlice::new(a), IoSlice::new(b)];
-                rustix::net::sendmsg(&self.socket, &pieces, &mut SendAncillaryBuffer::default(), flags)
-            };
-            match taken {
+            match send(socket, &self.lead, a, b) {
                 Ok(n) => {
                     self.advance(n, ring);
                     self.progress = now;
@@ -125,7 +156,7 @@ impl Subscriber {
     }
 
     /// Counts `n` bytes as taken; sets aside what remains of a packet that was begun.
-    fn advance(&mut self, n: usize, ring: &Ring) {
+    pub fn advance(&mut self, n: usize, ring: &Ring) {
         self.sent += n as u64;
         let from_lead = n.min(self.lead.len());
         self.lead = self.lead.slice(from_lead..);
@@ -142,20 +173,23 @@ impl Subscriber {
     }
 
     /// Publishes its figures; called once a second.
-    pub fn publish(&mut self, since_last: Duration, lag: Duration) {
+    pub fn publish(&mut self, since_last: Duration, lag: Duration, flushed: u64) {
+        let sent = match self.place {
+            Place::Own(_) => self.sent,
+            Place::Row(_) => self.sent + flushed - self.cursor,
+        };
         let client = &self.seat;
-        let bits =
-            (self.sent - self.published) * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
-        self.published = self.sent;
-        client.out_bytes.store(self.sent, Relaxed);
+        let bits = (sent - self.published) * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
+        self.published = sent;
+        client.out_bytes.store(sent, Relaxed);
         client.out_bits_per_s.store(bits, Relaxed);
         client.lag_ms.store(u32::try_from(lag.as_millis()).unwrap_or(u32::MAX), Relaxed);
         client.skips.store(self.skips, Relaxed);
     }
 
-    /// Ends the connection at once and frees what the kernel holds for it: for viewers that do not read.
-    pub fn cut(&self) -> io::Result<()> {
-        socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))
+    /// Closing it will free at once what the kernel holds for it: for viewers that do not read.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        self.place.socket().map_or(Ok(()), |s| socket2::SockRef::from(s).set_linger(Some(Duration::ZERO)))
     }
 }
 

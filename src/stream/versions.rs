@@ -184,7 +184,7 @@ mod tests {
     fn what_changes_has_a_new_version_and_what_does_not_keeps_it() {
         let (a, b) = (tables::pmt(0x100, &[(0x1b, 0x100)]), tables::pmt(0x100, &[(0x24, 0x100)]));
         let mut versions = Versions::default();
-        let mut told = |versions: &mut Versions, section: &[u8], number| {
+        let told = |versions: &mut Versions, section: &[u8], number| {
             let out = versions.tell(&numbered(section.to_vec(), number));
             assert_eq!(psi::crc32(&out), 0);
             version(&out)

@@ -1,40 +1,23 @@
-//! The processes under measurement, and what the kernel says of them.
+//! The processes under measurement, and what the kernel and they themselves say of them.
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
-use yagi_api::{ChannelDraft, ChannelSource, UserDraft};
+use yagi_api::{ChannelDraft, ChannelSource, SourceDraft, StreamRow, UserDraft};
 use yagid::{events::Events, library::Library};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Floor,
-    /// The daemon without coalescing.
-    YagidDirect,
-    /// The daemon as it comes.
-    Yagid,
     Queue,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Floor, Self::YagidDirect, Self::Yagid, Self::Queue];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::YagidDirect => "yagid-direct",
-            Self::Yagid => "yagid",
-            Self::Queue => "queue",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.name() == name)
-    }
+    /// The daemon with this `flush_max_ms`, or as it comes.
+    Yagid(Option<u32>),
 }
 
 /// A process that is killed with its handle.
@@ -53,8 +36,9 @@ impl Drop for Process {
 pub struct Server {
     process: Process,
     pub port: u16,
-    pub path: String,
-    _dir: Option<TempDir>,
+    /// One for each stream.
+    pub paths: Vec<String>,
+    dir: Option<TempDir>,
 }
 
 /// This program in another role; its first line is its port.
@@ -71,64 +55,137 @@ fn spawn(command: &mut Command, port: impl Fn(&str) -> Option<u16>) -> Process {
     Process { child, port }
 }
 
+/// The daemon on a directory that has been made ready.
+fn spawn_yagid(dir: &Path) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yagid"));
+    command
+        .args(["--listen", "127.0.0.1:0", "--no-demo", "--state-dir"])
+        .arg(dir.join("state"))
+        .arg("--socket")
+        .arg(dir.join("s"));
+    spawn(&mut command, |line| line.split("http://127.0.0.1:").nth(1)?.split_whitespace().next()?.parse().ok())
+}
+
 impl Server {
-    pub fn start(kind: Kind, source: u16) -> Self {
-        match kind {
-            Kind::Floor | Kind::Queue => {
-                let process = spawn_self(&[kind.name(), &source.to_string()]);
-                Self { port: process.port, process, path: "/".to_owned(), _dir: None }
-            }
-            Kind::Yagid => Self::yagid(source, None),
-            Kind::YagidDirect => Self::yagid(source, Some(0)),
-        }
+    pub fn start(kind: Kind, source: u16, streams: usize) -> Self {
+        let role = match kind {
+            Kind::Floor => "floor",
+            Kind::Queue => "queue",
+            Kind::Yagid(flush) => return Self::yagid(source, streams, flush),
+        };
+        let process = spawn_self(&[role, &source.to_string()]);
+        Self { port: process.port, process, paths: vec!["/".to_owned()], dir: None }
     }
 
-    fn yagid(source: u16, flush_max_ms: Option<u32>) -> Self {
+    fn yagid(source: u16, streams: usize, flush_max_ms: Option<u32>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let state = dir.path().join("state");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let path = runtime.block_on(async {
-            let library = Library::open(&state, Events::default()).expect("a database").library;
-            let source = ChannelSource { url: format!("http://127.0.0.1:{source}/"), headers: vec![] };
-            let channel = ChannelDraft { name: "bench".into(), sources: vec![source], ..ChannelDraft::default() };
-            let channel = library.create_channel("bench", channel).await.expect("a channel");
+        let paths = runtime.block_on(async {
+            let library = Library::open(&dir.path().join("state"), Events::default()).expect("a database").library;
             let user = UserDraft { name: "bench".into(), max_connections: Some(0), ..UserDraft::default() };
             let user = library.create_user("bench", user).await.expect("a viewer");
+            let mut paths = Vec::new();
+            for n in 0..streams {
+                let source = ChannelSource { url: format!("http://127.0.0.1:{source}/{n}"), headers: vec![] };
+                let channel = ChannelDraft { name: format!("bench {n}"), sources: vec![source], ..Default::default() };
+                let channel = library.create_channel("bench", channel).await.expect("a channel");
+                paths.push(format!("/live/bench/{}/{}.ts", user.password, channel.id));
+            }
             if let Some(ms) = flush_max_ms {
                 let patch = [("flush_max_ms".to_owned(), ms.into())].into_iter().collect();
                 library.update_settings("bench", patch).await.expect("a setting");
             }
             library.close().await;
-            format!("/live/bench/{}/{}.ts", user.password, channel.id)
+            paths
         });
-        let mut command = Command::new(env!("CARGO_BIN_EXE_yagid"));
-        command
-            .args(["--listen", "127.0.0.1:0", "--no-demo", "--state-dir"])
-            .arg(&state)
-            .arg("--socket")
-            .arg(dir.path().join("s"));
-        let process =
-            spawn(&mut command, |line| line.split("http://127.0.0.1:").nth(1)?.split_whitespace().next()?.parse().ok());
-        Self { port: process.port, process, path, _dir: Some(dir) }
+        let process = spawn_yagid(dir.path());
+        Self { port: process.port, process, paths, dir: Some(dir) }
     }
 
-    fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.process.child.id())).expect("the process lives")
+    /// The daemon with so many channels of a playlist: after its import, and started anew.
+    pub fn with_channels(count: usize) -> [f64; 2] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let list: PathBuf = dir.path().join("list.m3u");
+        let mut text = String::from("#EXTM3U\n");
+        for n in 0..count {
+            text += &format!(
+                "#EXTINF:-1 tvg-id=\"ch{n}.example\" tvg-logo=\"http://logos.example/{n}.png\" group-title=\"Group {}\",Channel number {n} HD\nhttp://provider.example:8080/live/user/password01/{n}.ts\n",
+                n % 60
+            );
+        }
+        fs::write(&list, text).expect("a file");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let library = Library::open(&dir.path().join("state"), Events::default()).expect("a database").library;
+            let url = list.to_str().expect("a path").to_owned();
+            let draft =
+                SourceDraft { url, kind: None, name: None, interval_s: Some(0), enabled: None, max_upstreams: None };
+            library.create_source("bench", draft).await.expect("a source");
+            library.close().await;
+        });
+        let mut process = spawn_yagid(dir.path());
+        let ask = |method: &str, path: &str| ask(&dir.path().join("s"), method, path);
+        ask("POST", "/api/sources/1/refresh?wait=true");
+        let loaded = ask("GET", "/api/channels?limit=1");
+        let total = format!("\"total\":{count}");
+        assert!(loaded.contains(&total), "the playlist was not loaded: {}", &loaded[..loaded.len().min(300)]);
+        let imported = rss_kb(process.child.id());
+        drop(std::mem::replace(&mut process, spawn_self(&["source", "1000", "7", "1"])));
+        let process = spawn_yagid(dir.path());
+        [imported, rss_kb(process.child.id())]
+    }
+
+    /// What the daemon says of its streams.
+    pub fn streams(&self) -> Vec<StreamRow> {
+        let Some(dir) = &self.dir else { return Vec::new() };
+        let answer = ask(&dir.path().join("s"), "GET", "/api/streams");
+        let value: serde_json::Value = serde_json::from_str(answer.trim()).expect("JSON");
+        serde_json::from_value(value["rows"].clone()).expect("streams")
+    }
+
+    fn tasks(&self, file: &str) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.child.id())).expect("the process lives");
+        tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join(file)).ok()).collect()
     }
 
     /// User and system time of all its threads, to the nanosecond (`stat` counts in hundredths of a second).
     pub fn cpu_seconds(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.child.id())).expect("the process lives");
-        let nanos: f64 = tasks
-            .flatten()
-            .filter_map(|t| fs::read_to_string(t.path().join("schedstat")).ok()?.split(' ').next()?.parse::<f64>().ok())
-            .sum();
-        nanos / 1e9
+        let first = |text: &String| text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+        self.tasks("schedstat").iter().filter_map(first).sum::<f64>() / 1e9
+    }
+
+    /// Times that a thread of it waited: each is a wake-up.
+    pub fn waits(&self) -> f64 {
+        let number = |text: &String| {
+            text.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<f64>().ok())
+        };
+        self.tasks("status").iter().filter_map(number).sum()
     }
 
     pub fn rss_kb(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        rss_kb(self.process.child.id())
     }
+}
+
+fn rss_kb(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Kernel memory of all TCP sockets of this machine (or network namespace).
+pub fn tcp_kb() -> f64 {
+    let stat = fs::read_to_string("/proc/net/sockstat").expect("sockstat");
+    let pages = stat.lines().find(|l| l.starts_with("TCP:")).and_then(|l| l.split("mem ").nth(1)?.parse::<f64>().ok());
+    pages.expect("mem") * 4.0
+}
+
+/// The body of one answer on the admin socket.
+fn ask(socket: &Path, method: &str, path: &str) -> String {
+    let mut admin = UnixStream::connect(socket).expect("the admin socket");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    admin.write_all(request.as_bytes()).expect("the admin socket");
+    let mut text = String::new();
+    admin.read_to_string(&mut text).expect("an answer");
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }

@@ -10,18 +10,21 @@ pub const MARK: &[u8; 4] = b"FNOT";
 const VIDEO: u16 = 0x100;
 const STAMPS: u16 = 0x1f0;
 
-/// `source RATE BURST`: prints its port, serves until killed.
+/// `source RATE BURST STREAMS`: prints its port, serves until killed. Streams are evenly out of step.
 pub fn main(args: &[String]) {
     let number = |i: usize| args[i].parse::<u64>().expect("a number");
-    let (rate, burst) = (number(0), number(1) as usize);
+    let (rate, burst, streams) = (number(0), number(1) as usize, number(2).max(1));
+    let mut served = 0;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("{}", listener.local_addr().expect("bound").port());
     for socket in listener.incoming().flatten() {
-        std::thread::spawn(move || serve(socket, rate, burst));
+        let step = served % streams;
+        served += 1;
+        std::thread::spawn(move || serve(socket, rate, burst, step as f64 / streams as f64));
     }
 }
 
-fn serve(mut socket: TcpStream, rate: u64, burst: usize) {
+fn serve(mut socket: TcpStream, rate: u64, burst: usize, step: f64) {
     let mut head = [0; 4096];
     let _ = socket.read(&mut head);
     let _ = socket.set_nodelay(true);
@@ -30,7 +33,7 @@ fn serve(mut socket: TcpStream, rate: u64, burst: usize) {
     }
     let pause = Duration::from_nanos(burst as u64 * 188 * 8 * 1_000_000_000 / rate);
     let mut ts = Writer::default();
-    let begin = Instant::now();
+    let begin = Instant::now() + pause.mul_f64(step);
     for n in 0u32.. {
         let due = begin + pause * n;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));

@@ -87,6 +87,14 @@ impl Process {
         std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
     }
 
+    /// A number of `/proc/PID/status`: `VmRSS:` in kB, `Threads:`.
+    pub fn figure(&self, name: &str) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Ends it by SIGTERM; all that it wrote to stdout and stderr.
     pub async fn stop(mut self) -> (Vec<u8>, Vec<u8>) {
         let pid = Pid::from_raw(i32::try_from(self.child.id().expect("it runs")).unwrap()).unwrap();
