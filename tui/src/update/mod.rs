@@ -111,6 +111,8 @@ fn on_failed(model: &mut Model, ask: &Ask, fault: &crate::client::Fault) {
         Ask::Page(view, _) => pages::failed(model, *view),
         Ask::Tree => model.tree_asked = false,
         Ask::Probe(_) => return wizard::failed(model, fault.to_string()),
+        // An older daemon has none.
+        Ask::Jobs => return,
         _ => {}
     }
     if model.link == Link::Live && !fault.is_unreachable() {
