@@ -112,7 +112,7 @@ pub(super) fn is_section(name: &str) -> bool {
 pub(super) fn sections() -> String {
     let mut names: Vec<&str> = KEYS.iter().filter_map(|k| k.name.split('.').next()).collect();
     names.dedup();
-    format!("[{}]", names.join("], ["))
+    format!("[{}], [exec.NAME]", names.join("], ["))
 }
 
 /// The known key that was probably meant: the same word in another section, else one that is spelled nearly so.

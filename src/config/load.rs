@@ -206,6 +206,9 @@ impl Merge {
                 let Some(place) = file.place(name.span().start) else { continue };
                 let full = format!("exec.{}", name.get_ref());
                 match command.into_inner() {
+                    _ if keys::command_of(&format!("{full}.argv")).is_none() => {
+                        self.fault(&place, &full, "expected a name of at most 40 letters, digits, _ and -");
+                    }
                     DeValue::Table(keys) => self.keys(file, &full, keys),
                     _ => self.fault(&place, &full, "expected a section: [exec.NAME] and argv = [\"…\"] below"),
                 }

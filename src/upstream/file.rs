@@ -305,14 +305,13 @@ mod tests {
             let path = dir.path().join(name);
             fs::write(&path, bytes).unwrap();
             let said = async {
+                let mut looped = match Looped::open(Found(path.clone())).await {
+                    Ok(looped) => looped,
+                    Err(e) => return e,
+                };
                 loop {
-                    match Looped::open(Found(path.clone())).await {
-                        Ok(mut looped) => loop {
-                            if let Err(e) = looped.next().await {
-                                return e;
-                            }
-                        },
-                        Err(e) => return e,
+                    if let Err(e) = looped.next().await {
+                        return e;
                     }
                 }
             };

@@ -45,7 +45,7 @@ impl Request {
 /// What an address turned out to be.
 pub(super) enum Answer {
     Media(Body),
-    Hls(hls::List),
+    Hls(Box<hls::List>),
 }
 
 impl Answer {
@@ -87,7 +87,7 @@ pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant)
         if is_list(&head) {
             let text = response.body.read_behind(head, hls::MAX_LIST, deadline).await?;
             if hls::is_hls(&text) {
-                return Ok(Answer::Hls(hls::List { text, ask: response.asked }));
+                return Ok(Answer::Hls(Box::new(hls::List { text, ask: response.asked })));
             }
             return Err(UpstreamError::NotMedia(hide(&name_it(&response.headers, &text), &asked)));
         }

@@ -167,7 +167,7 @@ impl Upstreams {
         let permit = self.slots.take(claim).await?;
         let kind = match source {
             Locator::TestCard => Kind::TestCard,
-            Locator::Http(url) => Kind::Http(http_ts::Request::new(url, headers, &self.outbound)?),
+            Locator::Http(url) => Kind::Http(Box::new(http_ts::Request::new(url, headers, &self.outbound)?)),
             Locator::AceContent(id) => Kind::Engine(Box::new(self.engines.open("id", id, claim.purpose).await?)),
             Locator::AceInfohash(hash) => {
                 Kind::Engine(Box::new(self.engines.open("infohash", hash, claim.purpose).await?))
@@ -193,7 +193,7 @@ impl Upstreams {
 
 enum Kind {
     TestCard,
-    Http(http_ts::Request),
+    Http(Box<http_ts::Request>),
     Engine(Box<engine::Session>),
     Datagrams(yagi_api::Datagrams),
     File(file::Found),
@@ -243,7 +243,7 @@ impl Prepared {
                     match request.open(outbound, deadline).await? {
                         http_ts::Answer::Media(body) => Inner::Http(body),
                         http_ts::Answer::Hls(list) => {
-                            Inner::Hls(hls::Hls::start(list, Arc::clone(outbound), status.clone(), deadline).await?)
+                            Inner::Hls(hls::Hls::start(*list, Arc::clone(outbound), status.clone(), deadline).await?)
                         }
                     }
                 }
@@ -280,7 +280,7 @@ async fn watched<T>(
     permit: Option<&slots::Permit>,
     work: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
-    let Some(permit) = permit else { return work.await };
+    let Some(permit) = permit.filter(|p| p.is_revocable()) else { return work.await };
     tokio::select! {
         done = work => done,
         () = permit.revoked() => Err(UpstreamError::Refused("a viewer needs this place of the account".to_owned())),

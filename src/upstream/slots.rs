@@ -88,7 +88,12 @@ impl Permit {
         self.held.waiting.load(Relaxed) > 0
     }
 
-    /// Ends when this place must be given back at once; for a viewer's never.
+    /// Whether it can be taken away: a viewer's never.
+    pub fn is_revocable(&self) -> bool {
+        self.held.claim.purpose == Purpose::Check
+    }
+
+    /// Ends when this place must be given back at once.
     pub async fn revoked(&self) {
         self.held.revoked.notified().await;
     }

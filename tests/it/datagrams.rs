@@ -11,7 +11,10 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Guard, daemon::Daemon, player::Player, ts::Generator, wait_until};
+use crate::{
+    clients::{has, probe, words},
+    support::{Guard, daemon::Daemon, player::Player, ts::Generator, wait_until},
+};
 
 /// How a sender behaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -201,4 +204,27 @@ async fn silence_is_told_and_repaired() {
     sender.set(Send::Rtp);
     player.watch(100_000).await;
     assert_eq!((player.checker.torn, player.checker.doubled, player.checker.jumps), (0, 0, 0));
+}
+
+/// What ffmpeg sends, plain and as RTP, is what ffprobe gets from our URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ffmpeg_sends_is_played() {
+    if !has("ffmpeg") || !has("ffprobe") {
+        return;
+    }
+    for (format, scheme) in [("mpegts", "udp"), ("rtp_mpegts", "rtp")] {
+        let (daemon, to) = (Daemon::start().await, place());
+        let inputs = "-v error -re -f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=frequency=440";
+        let codecs = "-c:v libx264 -preset ultrafast -g 25 -c:a aac -t 60 -f";
+        let mut sender = tokio::process::Command::new("ffmpeg");
+        sender.args(words(inputs)).args(words(codecs)).arg(format);
+        sender.arg(format!("{scheme}://{to}?pkt_size=1316&ttl=1&localaddr=127.0.0.1"));
+        let _sender = sender.stdin(std::process::Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let viewer = daemon.viewer("alice", 0).await;
+        let channel = daemon.channel("One", &[&format!("{scheme}://@{to}?interface=127.0.0.1")]).await;
+        let url = daemon.url(&viewer.live(channel));
+        let found = tokio::time::timeout(Duration::from_secs(60), probe(&url)).await.unwrap();
+        let names: Vec<_> = found.iter().map(|(kind, codec)| (kind.as_str(), codec.as_str())).collect();
+        assert_eq!(names, [("audio", "aac"), ("video", "h264")], "{scheme}");
+    }
 }

@@ -151,6 +151,11 @@ async fn a_killed_daemon_takes_its_commands_along() {
     let mut admin = Admin::connect(&place).await;
     let draft = json!({"name": "One", "sources": [{"url": format!("exec:loop?file={clip}")}]}).to_string();
     let (_, channel) = admin.ask("POST", "/api/channels", &draft).await.unwrap();
+    let (status, engines) = admin.ask("GET", "/api/engines?sort=name", "").await.unwrap();
+    assert_eq!((status, &engines["rows"][0]["name"]), (200, &json!("127.0.0.1:6878")));
+    let limited = json!({"url": clip, "kind": "playlist", "max_upstreams": 3, "enabled": false}).to_string();
+    let (status, source) = admin.ask("POST", "/api/sources", &limited).await.unwrap();
+    assert_eq!((status, &source["max_upstreams"]), (201, &json!(3)));
     let (_, user) = admin.ask("POST", "/api/users", "{\"name\": \"alice\"}").await.unwrap();
     let path = format!("/live/alice/{}/{}.ts", user["password"].as_str().unwrap(), channel["id"]);
     let mut player = Player::get(process.address, &path).await;
