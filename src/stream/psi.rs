@@ -257,7 +257,7 @@ pub(super) mod tests {
                 assert_eq!(Packet(&out[out.len() - PACKET..]).counter(), 3);
                 let mut gather = Gatherer::default();
                 let got: Vec<_> = out.chunks(PACKET).flat_map(|p| gather.push(Packet(p), 2)).collect();
-                assert_eq!(got, [section.clone()], "{streams} {jump}");
+                assert_eq!(got.as_slice(), std::slice::from_ref(&section), "{streams} {jump}");
                 assert_eq!(out[3] & 0x20 != 0, jump);
             }
             assert_eq!(programme(&section).1.len(), streams);

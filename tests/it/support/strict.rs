@@ -21,12 +21,14 @@ pub struct Strict {
     /// PIDs of PMTs by programme, in the PAT's order.
     maps: Vec<(u16, u16)>,
     /// By PMT: clock's PID and (type, PID) of each elementary stream.
-    programmes: HashMap<(u16, u16), (u16, Vec<(u8, u16)>)>,
+    programmes: HashMap<(u16, u16), Programme>,
     pub entries: u32,
     /// New versions of tables that were known before.
     pub bumps: u32,
     pub faults: Vec<String>,
 }
+
+type Programme = (u16, Vec<(u8, u16)>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Stage {
