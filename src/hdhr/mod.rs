@@ -43,9 +43,11 @@ pub struct Device {
 impl Device {
     /// `configured` is the number of tuners from the configuration; 0: the viewer's limit.
     pub fn new(viewer: &Viewer, token: &str, server: &str, configured: u32) -> Self {
+        let id = device_id(token);
         Self {
-            id: device_id(token),
-            name: format!("Yagi ({})", viewer.user.name),
+            id,
+            // A network hears it: no name of a viewer.
+            name: format!("Yagi {:04X}", id & 0xffff),
             base: format!("{server}/hdhr/{token}"),
             tuners: tuners(viewer, configured),
         }
