@@ -74,7 +74,7 @@ fn body(
         (Some(bytes), true) => Body::Full(bytes),
         (Some(bytes), false) => Body::pull(gzip::unpack(bytes)),
         (None, true) => Body::pull(app.prepared.keep(key, edition, gzip::pack(pieces()))),
-        (None, false) => Body::pull(pieces()),
+        (None, false) => Body::pull(app.prepared.gather(key, edition, pieces())),
     }
 }
 

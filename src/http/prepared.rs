@@ -2,7 +2,7 @@
 //!
 //! Owns a bounded set of packed bodies. Must not enter: what an answer depends on; the key says it, whole. Invariants: at most
 //! [`MOST`] bytes are kept, what was used longest ago goes first, what belongs to an older edition goes at once; only whole
-//! answers are kept.
+//! answers are kept, and one at a time is gathered for packing.
 
 use std::{
     collections::HashMap,
@@ -15,6 +15,8 @@ use bytes::Bytes;
 pub const MOST: usize = 32 << 20;
 /// One that is larger would push out all others.
 const LARGEST: usize = MOST / 2;
+/// What is longer unpacked is not gathered: it is made anew each time, unless somebody asks for it packed.
+const GATHERED: usize = 32 << 20;
 
 /// Cheap to clone.
 #[derive(Clone, Default)]
@@ -27,6 +29,8 @@ struct Shelf {
     bytes: usize,
     /// Counts uses.
     clock: u64,
+    /// Something is being gathered.
+    gathering: bool,
 }
 
 struct Body {
@@ -73,6 +77,47 @@ impl Prepared {
         })
     }
 
+    /// The same for pieces that are not packed: they are packed behind the answer's back when all of them were taken.
+    pub fn gather(
+        &self,
+        key: String,
+        edition: (u64, u64),
+        mut pieces: impl Iterator<Item = Bytes> + Send + 'static,
+    ) -> impl Iterator<Item = Bytes> + Send + 'static {
+        let mut gathered = self.claim().map(|claim| (claim, Vec::new(), 0));
+        let mut key = Some(key);
+        std::iter::from_fn(move || {
+            let piece = pieces.next();
+            match &piece {
+                Some(piece) => {
+                    if let Some((_, held, bytes)) = &mut gathered {
+                        *bytes += piece.len();
+                        held.push(piece.clone());
+                    }
+                    gathered = gathered.take().filter(|(_, _, bytes)| *bytes <= GATHERED);
+                }
+                None => {
+                    if let (Some((claim, held, _)), Some(key)) = (gathered.take(), key.take()) {
+                        let pack = move || {
+                            let packed: Vec<Bytes> = super::gzip::pack(held.into_iter()).collect();
+                            claim.0.put(key, edition, packed.concat());
+                        };
+                        match tokio::runtime::Handle::try_current() {
+                            Ok(runtime) => drop(runtime.spawn_blocking(pack)),
+                            Err(_) => pack(),
+                        }
+                    }
+                }
+            }
+            piece
+        })
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!std::mem::replace(&mut shelf.gathering, true)).then(|| Claim(self.clone()))
+    }
+
     fn put(&self, key: String, edition: (u64, u64), mut bytes: Vec<u8>) {
         bytes.shrink_to_fit();
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,6 +141,15 @@ impl Prepared {
                 shelf.bytes -= old.packed.len();
             }
         }
+    }
+}
+
+/// Held by the one who gathers; also a client that leaves amid the answer gives it back.
+struct Claim(Prepared);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).gathering = false;
     }
 }
 
@@ -127,5 +181,23 @@ mod tests {
         assert!(prepared.get("9").is_none() && prepared.get("new").is_some());
         put(&prepared, "late", 1, 1 << 20);
         assert!(prepared.get("late").is_none());
+    }
+
+    #[test]
+    fn plain_answers_are_packed_behind_their_back_one_at_a_time() {
+        let prepared = Prepared::default();
+        let pieces = || std::iter::repeat_n(Bytes::from_static(b"piece"), 3);
+        let mut first = prepared.gather("first".into(), (1, 0), pieces());
+        first.next();
+        assert_eq!(prepared.gather("second".into(), (1, 0), pieces()).count(), 3);
+        assert!(prepared.get("second").is_none(), "another is gathered");
+        drop(first);
+        assert!(prepared.get("first").is_none(), "it was not taken whole");
+        assert_eq!(prepared.gather("second".into(), (1, 0), pieces()).count(), 3);
+        let packed = prepared.get("second").unwrap();
+        assert_eq!(super::super::gzip::unpack(packed).collect::<Vec<_>>().concat(), b"piecepiecepiece");
+        let long = std::iter::repeat_n(Bytes::from(vec![7; 1 << 20]), (GATHERED >> 20) + 1);
+        assert_eq!(prepared.gather("long".into(), (1, 0), long).count(), 33);
+        assert!(prepared.get("long").is_none());
     }
 }

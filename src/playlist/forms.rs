@@ -176,7 +176,7 @@ fn extinf(out: &mut String, row: &Row<'_>, plus: bool) {
         }
         out.push('"');
     }
-    let _ = write!(out, ",{}\n", Shown(&channel.name));
+    let _ = writeln!(out, ",{}", Shown(&channel.name));
     if let Some(mimetype) = row.mimetype {
         let _ = writeln!(out, "#KODIPROP:mimetype={mimetype}");
     }
