@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use yagi_api::{ChannelDraft, ChannelSource, PlayerFamily, UserDraft};
+use yagi_api::{ChannelDraft, ChannelSource, OutputFormat, PlayerFamily, UserDraft};
 
 use crate::support::{
     daemon::Daemon,
@@ -114,10 +114,9 @@ async fn playlists_are_filtered_and_fit_their_player() {
     for (name, category) in [("Rai, News", "News"), ("Sport HD", "Sport"), ("News of Sport", "Sport")] {
         channel(&daemon, name, category).await;
     }
-    let token = {
-        daemon.viewer("alice", 0).await;
-        token(&daemon, "alice")
-    };
+    let draft = UserDraft { name: "alice".into(), formats: Some(vec![OutputFormat::Ts]), ..UserDraft::default() };
+    daemon.viewer_from(draft).await;
+    let token = token(&daemon, "alice");
     let list = async |query: &str, headers: &str| {
         with(&daemon, &format!("/playlist.m3u?token={token}&{query}"), headers).await
     };
@@ -245,6 +244,7 @@ async fn families_of_players_get_their_spelling() {
             password: Some("pw".into()),
             max_connections: Some(2),
             player,
+            formats: Some(vec![OutputFormat::Ts]),
             ..UserDraft::default()
         };
         let viewer = daemon.viewer_from(draft).await;
