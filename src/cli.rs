@@ -32,6 +32,23 @@ pub enum Verb {
     },
     /// Ask the running daemon whether it is well; for containers and monitors.
     Healthcheck(Common),
+    /// Take in the replaced system's SQLite file: channels with their ids, categories, users, sources, settings. The daemon must
+    /// not run meanwhile.
+    Import {
+        /// The old database.
+        database: PathBuf,
+        /// The old environment file.
+        #[arg(long, value_name = "FILE")]
+        env: Option<PathBuf>,
+        /// Passwords for users, as lines of name,password; others get new ones.
+        #[arg(long, value_name = "CSV")]
+        passwords: Option<PathBuf>,
+        /// Tell what would be taken in and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Copy the database into a new file, while the daemon runs or not.
     Backup {
         /// The file to make; it must not exist.

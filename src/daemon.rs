@@ -25,6 +25,7 @@ use crate::{
     admin,
     app::App,
     auth::Auth,
+    check::Checker,
     config::Loaded,
     events::Events,
     guide::Guide,
@@ -32,6 +33,7 @@ use crate::{
     hls::Hls,
     http::{Addressing, Prepared, serve, tls::Certificate},
     library::Library,
+    logos::Logos,
     logs::Logs,
     refresh::Refresher,
     routes::{self, Routes},
@@ -95,6 +97,8 @@ impl Daemon {
         std::fs::create_dir_all(&spool).with_context(|| format!("the directory {}", spool.display()))?;
         let fetcher = upstreams.fetcher();
         fetcher.spool_in(spool);
+        let logos = Logos::open(&config.paths.state_dir, fetcher.clone()).context("the directory of logos")?;
+        let checks = upstreams.clone();
         let streams = Streams::start(upstreams.clone(), &config.stream, library.catalog().settings().clone())
             .context("the pump threads")?;
         let (stop, stopping) = watch::channel(false);
@@ -106,6 +110,7 @@ impl Daemon {
             events.clone(),
             stopping.clone(),
         );
+        let checker = Checker::start(library.clone(), streams.clone(), checks, stopping.clone());
         let networks = |list: &[String]| list.iter().filter_map(|n| n.parse().ok()).collect();
         let app = Arc::new(App {
             addressing: Addressing {
@@ -130,6 +135,8 @@ impl Daemon {
             hls: Hls::new().map_err(|e| anyhow!("no randomness: {e}"))?,
             refresher,
             fetcher,
+            logos,
+            checker,
             events,
             logs,
         });

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -19,7 +20,10 @@ pub mod http;
 pub mod library;
 pub mod lists;
 pub mod live;
+pub mod logos;
 pub mod logs;
+pub mod moving;
+pub mod names;
 pub mod playlist;
 pub mod refresh;
 pub mod routes;

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use yagid::{
     cli::{Cli, Common, Verb},
     config::{self, Fault, Loaded},
-    daemon, http, store,
+    daemon, http, moving, store,
     upstream::exec,
 };
 
@@ -30,6 +30,13 @@ fn main() -> ExitCode {
         Verb::Run(common) => load(common).and_then(|loaded| daemon::run(loaded).map_err(failed)),
         Verb::CheckConfig { common, json } => check(common, json),
         Verb::Healthcheck(common) => load(common).and_then(|loaded| healthcheck(&loaded).map_err(failed)),
+        Verb::Import { database, env, passwords, dry_run, common } => load(common).and_then(|loaded| {
+            let (env, passwords) = (env.as_deref(), passwords.as_deref());
+            let request = moving::Request { database: &database, env, passwords, dry_run };
+            let report = moving::run(&loaded.config.paths.state_dir, &request).map_err(failed)?;
+            print!("{report}");
+            Ok(())
+        }),
         Verb::Backup { path, common } => load(common)
             .and_then(|loaded| store::backup(&loaded.config.paths.state_dir, &path).map_err(|e| failed(e.into()))),
     };

@@ -197,6 +197,7 @@ impl Refresher {
                 }
             }
             self.0.guide.retain(&catalog);
+            playlist::kept::retain(self.0.library.dir(), &catalog);
             self.0.lock().retain(|id, job| job.state != RefreshState::Idle || catalog.source(*id).is_some());
         }
     }

@@ -147,7 +147,7 @@ async fn a_source_that_never_ran_is_fetched_without_being_asked_for() {
     std::fs::File::create(&file).unwrap().write_all(LIST.as_bytes()).unwrap();
     let mut events = bench.refresher.0.events.subscribe();
     let url = file.display().to_string();
-    let draft = SourceDraft { url, kind: None, name: None, interval_s: Some(3600), ..SourceDraft::default() };
+    let draft = SourceDraft { url, interval_s: Some(3600), ..SourceDraft::default() };
     let id = bench.library.create_source("t", draft).await.unwrap().id;
     while bench.library.catalog().source(id).unwrap().last.is_none() {
         let _ = events.recv().await.unwrap();
@@ -165,6 +165,7 @@ fn the_pause_after_failures_grows_up_to_the_interval() {
 #[test]
 fn a_source_is_due_when_it_never_ran_failed_or_its_interval_has_passed() {
     let mut source = Source {
+        options: yagi_api::SourceOptions::default(),
         id: SourceId(1),
         version: 1,
         name: "s".into(),

@@ -16,9 +16,10 @@ use yagi_api::OutputFormat;
 use crate::{
     app::App,
     http::{
-        Reply, Request,
-        reply::{json as json_reply, no_content, text},
+        Body, Reply, Request,
+        reply::{json as json_reply, no_content, reply, text},
     },
+    library::logo_tag,
     lists, live, tuner, xtream,
 };
 
@@ -37,6 +38,7 @@ enum Route {
     AceManifest,
     AceStatus,
     Segment,
+    Logo,
     Health,
     Ready,
 }
@@ -67,6 +69,7 @@ impl Default for Routes {
             ("/ace/manifest.m3u8", Route::AceManifest),
             ("/ace/status", Route::AceStatus),
             ("/hls/{token}/{file}", Route::Segment),
+            ("/logo/{id}/{tag}", Route::Logo),
             ("/health", Route::Health),
             ("/ready", Route::Ready),
         ] {
@@ -129,9 +132,28 @@ async fn dispatch(app: &Arc<App>, routes: &Routes, request: &Request) -> Reply {
             found.params.get("file").unwrap_or_default(),
         ),
         Route::AceStatus => ace_status(app, request),
+        Route::Logo => logo(app, &param("id").unwrap_or_default(), &param("tag").unwrap_or_default()).await,
         Route::Health => json_reply(StatusCode::OK, &json!({"status": "ok"})),
         Route::Ready => json_reply(StatusCode::OK, &json!({"status": "ready"})),
     }
+}
+
+/// A logo of the line-up. Links carry a tag of its address instead of a login: pictures are fetched by parts of players that
+/// know none.
+async fn logo(app: &App, id: &str, tag: &str) -> Reply {
+    let catalog = app.library.catalog();
+    let channel = id.parse().ok().and_then(|id| catalog.channel(id)).filter(|c| !c.logo.is_empty());
+    let Some(channel) = channel.filter(|c| logo_tag(&c.logo) == tag) else {
+        return text(StatusCode::NOT_FOUND, "there is no such logo");
+    };
+    let Some(found) = app.logos.get(&channel.logo).await else {
+        return text(StatusCode::NOT_FOUND, "the logo could not be fetched, or is no picture");
+    };
+    let mut answer = reply(StatusCode::OK, found.media, Body::Full(found.bytes));
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// `/ace/status`: the streams that the asker may know of, without their viewers.

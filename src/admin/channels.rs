@@ -13,7 +13,7 @@ use super::{
     rights,
 };
 
-const COLUMNS: &[Column<Channel>] = &[
+pub const COLUMNS: &[Column<Channel>] = &[
     Column { names: &["number", "num"], searched: false, cell: |_, c| Cell::some(Some(c.number)) },
     Column { names: &["name"], searched: true, cell: |_, c| Cell::text(&c.name) },
     Column { names: &["category", "group"], searched: true, cell: |all, c| Cell::text(all.category_name(c)) },
@@ -31,6 +31,13 @@ const COLUMNS: &[Column<Channel>] = &[
     Column { names: &["enabled", "on"], searched: false, cell: |_, c| Cell::Flag(c.enabled) },
     Column { names: &["retired"], searched: false, cell: |_, c| Cell::Flag(c.retired_at.is_some()) },
     Column { names: &["listed"], searched: false, cell: |_, c| Cell::Flag(c.is_listed()) },
+    Column {
+        names: &["quality"],
+        searched: false,
+        cell: |_, c| Cell::Text(yagi_api::Quality::of(&c.name).words().into()),
+    },
+    Column { names: &["merge_key", "merge"], searched: false, cell: |_, c| Cell::text(&c.merge_key) },
+    Column { names: &["merged_into"], searched: false, cell: |_, c| Cell::some(c.merged_into.map(|m| m.0)) },
     Column { names: &["radio"], searched: false, cell: |_, c| Cell::Flag(c.radio) },
     Column { names: &["origin"], searched: false, cell: |_, c| Cell::some(c.origin.map(|o| o.0)) },
     Column { names: &["added_at", "added"], searched: false, cell: |_, c| Cell::Number(c.added_at) },

@@ -7,14 +7,17 @@
 mod actor;
 mod categories;
 mod channels;
+mod checks;
 mod engines;
 mod events;
 mod guide;
 mod input;
 mod legacy;
+mod lineup;
 mod logs;
 mod query;
 mod rights;
+mod rules;
 mod settings;
 pub mod socket;
 mod sources;
@@ -54,6 +57,8 @@ enum Route {
     Category,
     Channel,
     Channels,
+    Checks,
+    Explain,
     Client,
     Clients,
     Engines,
@@ -61,12 +66,20 @@ enum Route {
     Guide,
     Health,
     Hello,
+    Lineup,
+    Lineups,
+    LineupAccept,
+    LineupPlan,
+    LineupRollback,
     LogTail,
     Logs,
     Password,
     Programmes,
     Ready,
     Refresh,
+    Rule,
+    RulePreview,
+    Rules,
     Settings,
     Source,
     Sources,
@@ -88,6 +101,8 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("/api/categories/{id}", "DELETE, GET, PATCH", Route::Category),
     ("/api/channels", "GET, POST", Route::Channels),
     ("/api/channels/{id}", "DELETE, GET, PATCH", Route::Channel),
+    ("/api/channels/{id}/explain", "GET", Route::Explain),
+    ("/api/checks", "DELETE, GET, POST", Route::Checks),
     ("/api/clients", "GET", Route::Clients),
     ("/api/clients/{id}", "DELETE, GET", Route::Client),
     ("/api/dashboard/stats", "GET", Route::Stats),
@@ -97,9 +112,17 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("/api/guide/{id}", "GET", Route::Programmes),
     ("/api/health", "GET", Route::Health),
     ("/api/hello", "GET", Route::Hello),
+    ("/api/lineup", "GET", Route::Lineups),
+    ("/api/lineup/{id}", "GET", Route::Lineup),
+    ("/api/lineup/{id}/accept", "POST", Route::LineupAccept),
+    ("/api/lineup/{id}/plan", "GET", Route::LineupPlan),
+    ("/api/lineup/{id}/rollback", "POST", Route::LineupRollback),
     ("/api/logs", "GET", Route::Logs),
     ("/api/logs/tail", "GET", Route::LogTail),
     ("/api/ready", "GET", Route::Ready),
+    ("/api/rules", "GET, POST", Route::Rules),
+    ("/api/rules/preview", "POST", Route::RulePreview),
+    ("/api/rules/{id}", "DELETE, GET, PATCH", Route::Rule),
     ("/api/settings", "GET, PATCH", Route::Settings),
     ("/api/sources", "GET, POST", Route::Sources),
     ("/api/sources/{id}", "DELETE, GET, PATCH", Route::Source),
@@ -200,6 +223,21 @@ async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
         Route::Source if is(Method::DELETE) => sources::delete(ask).await,
         Route::Source => sources::show(&ask),
         Route::Refresh => sources::refresh(ask).await,
+        Route::Checks if is(Method::POST) => checks::start(ask).await,
+        Route::Checks if is(Method::DELETE) => checks::cancel(&ask),
+        Route::Checks => checks::list(&ask),
+        Route::Explain => checks::explain(&ask).await,
+        Route::Lineups => lineup::list(&ask),
+        Route::Lineup => lineup::show(&ask),
+        Route::LineupPlan => lineup::plan(ask).await,
+        Route::LineupAccept => lineup::accept(ask).await,
+        Route::LineupRollback => lineup::rollback(ask).await,
+        Route::Rules if is(Method::POST) => rules::create(ask).await,
+        Route::Rules => rules::list(&ask),
+        Route::RulePreview => rules::preview(ask).await,
+        Route::Rule if is(Method::PATCH) => rules::update(ask).await,
+        Route::Rule if is(Method::DELETE) => rules::delete(ask).await,
+        Route::Rule => rules::show(&ask),
         Route::Streams => streams::list(&ask),
         Route::Stream if is(Method::DELETE) => streams::stop(&ask),
         Route::Stream => streams::show(&ask),
@@ -271,7 +309,7 @@ mod tests {
         use yagi_api::paths::*;
         for path in [
             HELLO, STATUS, EVENTS, ENGINES, CHANNELS, CATEGORIES, USERS, SOURCES, STREAMS, CLIENTS, GUIDE, SETTINGS,
-            LOGS,
+            LOGS, RULES, LINEUP, CHECKS,
         ] {
             assert!(find(path).is_ok(), "{path}");
         }

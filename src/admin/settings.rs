@@ -29,6 +29,17 @@ const HELP: &[(&str, &str)] = &[
         "timezone",
         "Zone of the times that players are told (server_info, short guide), e.g. Europe/Rome; xmltv.php is UTC.",
     ),
+    (
+        "refresh_max_renamed_percent",
+        "A refresh that renames more than this share of the channels is held back; 100: never.",
+    ),
+    ("refresh_max_added_percent", "A refresh that adds more than this share to the channels is held back; 0: never."),
+    ("lineup_generations", "Generations of each playlist's line-up that can be rolled back to."),
+    (
+        "logos",
+        "Links to logos: auto (by the daemon where a player behind TLS could not see them), serve (all by the daemon) or link.",
+    ),
+    ("keep_retired_d", "Days that a channel which its playlist no longer lists keeps its id and number."),
 ];
 
 fn rows(app: &App) -> Vec<Setting> {

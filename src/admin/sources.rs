@@ -90,7 +90,7 @@ pub async fn update(ask: Ask<'_>) -> Answer {
         patch.url = None;
     }
     let source = ask.app.library.update_source(&ask.actor, old.id, patch).await?;
-    if source.enabled && (source.url != old.url || !old.enabled) {
+    if source.enabled && (source.url != old.url || !old.enabled || source.options != old.options) {
         ask.app.refresher.queue(source.id);
     }
     ok(&row(&ask, source.id)?)

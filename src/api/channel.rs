@@ -37,13 +37,27 @@ pub struct Channel {
     /// Epoch seconds since when its playlist no longer lists it; it is hidden from viewers then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<i64>,
+    /// Channels with the same key are one channel; empty: it stands alone. Given by rules.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub merge_key: String,
+    /// The channel that shows this one's sources as its own; this one is hidden from viewers then. Filled by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<ChannelId>,
+    /// Minutes that its programmes are late (or, negative, early) in the guide.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub guide_shift_min: i16,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn is_zero(n: &i16) -> bool {
+    *n == 0
 }
 
 impl Channel {
     /// Whether viewers may see it at all (their allowed categories aside).
     #[must_use]
     pub fn is_listed(&self) -> bool {
-        self.enabled && self.retired_at.is_none()
+        self.enabled && self.retired_at.is_none() && self.merged_into.is_none()
     }
 
     /// Whether its picture is made by the daemon itself.
@@ -112,6 +126,8 @@ pub struct ChannelPatch {
     pub sources: Option<Vec<ChannelSource>>,
     pub enabled: Option<bool>,
     pub radio: Option<bool>,
+    /// Minutes to add to the guide's times.
+    pub guide_shift_min: Option<i16>,
 }
 
 /// `GET /api/channels/{id}/detail`: everything that a detail pane shows, in one request.

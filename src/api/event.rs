@@ -18,6 +18,9 @@ pub enum Noun {
     Sources,
     Settings,
     Guide,
+    Rules,
+    /// Generations of the line-up, and what is held back.
+    Lineup,
     /// Addresses that are refused.
     Blocks,
 }

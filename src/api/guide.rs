@@ -81,6 +81,8 @@ pub enum GuideMatch {
     None,
     /// By its `guide_id`.
     Id,
+    /// By a guide id that was given by hand to a channel of the same name.
+    Learned,
     /// By its name.
     Name,
     /// The daemon makes them itself.
@@ -93,6 +95,7 @@ impl GuideMatch {
         match self {
             Self::None => "none",
             Self::Id => "id",
+            Self::Learned => "learned",
             Self::Name => "name",
             Self::Testcard => "testcard",
         }
@@ -124,4 +127,45 @@ impl Default for GuideAccept {
     fn default() -> Self {
         Self { min_score: 0.9, ids: None, dry_run: false }
     }
+}
+
+/// `GET /api/channels/{id}/explain`: where a channel and its programmes come from, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explain {
+    pub id: ChannelId,
+    pub name: String,
+    /// Words of quality that were read out of the name.
+    pub quality: String,
+    /// Id under which it appears in playlists and guides.
+    pub output_id: String,
+    /// Name of the playlist that made it.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// Fields that an administrator edited: refreshes and rules leave them alone.
+    pub edited: Vec<String>,
+    /// Channels whose sources it shows too, or the one that shows its.
+    pub merged: Vec<ChannelId>,
+    #[serde(default)]
+    pub merged_into: Option<ChannelId>,
+    /// What its guide comes from, first the one whose programmes are shown; the others fill gaps and empty fields.
+    pub guide: Vec<ExplainGuide>,
+    /// Minutes that are added to the guide's times.
+    pub shift_min: i16,
+    /// What the last check of its first source found.
+    #[serde(default)]
+    pub check: Option<crate::check::Check>,
+}
+
+/// One channel of one guide that a channel matches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplainGuide {
+    pub source: SourceId,
+    pub source_name: String,
+    pub priority: u32,
+    pub guide_id: String,
+    pub name: String,
+    pub how: GuideMatch,
+    /// From 0 to 1.
+    pub score: f32,
+    pub programmes: u32,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub $inner);
 
@@ -34,5 +34,7 @@ id!(/// A viewer's account.
     UserId, u32);
 id!(/// A playlist or guide that is fetched on a schedule.
     SourceId, u32);
+id!(/// A rule that entries of playlists pass.
+    RuleId, u32);
 id!(/// One connection that holds a seat; unique while the daemon runs.
     ClientId, u64);

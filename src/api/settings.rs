@@ -38,6 +38,16 @@ pub struct Settings {
     pub refresh_min_percent: u32,
     /// IANA zone of the times that players are told, e.g. `Europe/Rome`.
     pub timezone: String,
+    /// A refresh that would rename more than this share of a playlist's channels is held back, in percent; 100: never.
+    pub refresh_max_renamed_percent: u32,
+    /// A refresh that would add more than this share to a playlist's channels is held back, in percent; 0: never.
+    pub refresh_max_added_percent: u32,
+    /// Generations of each playlist's line-up that can be rolled back to.
+    pub lineup_generations: u32,
+    /// Whether links to logos lead to the daemon, which fetches and keeps them.
+    pub logos: LogoPolicy,
+    /// Days that a channel which its playlist no longer lists keeps its id and number.
+    pub keep_retired_d: u32,
 }
 
 impl Default for Settings {
@@ -59,8 +69,24 @@ impl Default for Settings {
             user_max_connections: 1,
             refresh_min_percent: 50,
             timezone: "UTC".to_owned(),
+            refresh_max_renamed_percent: 60,
+            refresh_max_added_percent: 1000,
+            lineup_generations: 5,
+            keep_retired_d: 30,
+            logos: LogoPolicy::Auto,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoPolicy {
+    /// Where the player reaches the daemon by TLS and the logo has none.
+    Auto,
+    /// All of them.
+    Serve,
+    /// Players fetch them where they are.
+    Link,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

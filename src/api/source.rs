@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::SourceId;
+use crate::ids::{RuleId, SourceId};
 
 /// A source as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,27 @@ pub struct Source {
     /// A refresh that is under way. Filled by the daemon.
     #[serde(default)]
     pub state: RefreshState,
+    #[serde(flatten)]
+    pub options: SourceOptions,
+}
+
+/// What else is said of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceOptions {
+    /// Lower ones come first where several sources have the same channel or programme.
+    pub priority: u32,
+    /// Guides: the zone of times that name none, as `Europe/Rome`; with a leading `!` of all times, whatever offset they
+    /// name. Empty: UTC.
+    pub zone: String,
+    /// Guides: minutes to add to every time.
+    pub shift_min: i32,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { priority: 100, zone: String::new(), shift_min: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +98,20 @@ pub struct RefreshReport {
     #[serde(default)]
     pub notes: Vec<String>,
     pub millis: u32,
+    /// It was read well and held back, because it would change more than the thresholds allow: `error` says which.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// Entries that rules left out.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub excluded: u32,
+    /// How many entries each rule touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<(RuleId, u32)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// What a POST carries.
@@ -95,6 +130,13 @@ pub struct SourceDraft {
     pub enabled: Option<bool>,
     #[serde(default)]
     pub max_upstreams: Option<u32>,
+    /// See [`SourceOptions`].
+    #[serde(default)]
+    pub priority: Option<u32>,
+    #[serde(default)]
+    pub zone: Option<String>,
+    #[serde(default)]
+    pub shift_min: Option<i32>,
 }
 
 /// What a PATCH carries: absent fields stay.
@@ -108,4 +150,8 @@ pub struct SourcePatch {
     pub enabled: Option<bool>,
     pub interval_s: Option<u32>,
     pub max_upstreams: Option<u32>,
+    /// See [`SourceOptions`].
+    pub priority: Option<u32>,
+    pub zone: Option<String>,
+    pub shift_min: Option<i32>,
 }

@@ -18,6 +18,7 @@ use super::{
     decode::Text,
     file::{Facts, Generation, Index, Listing, MAGIC},
     record,
+    time::Clock,
     xmltv::{self, Counts, Item, Refusal},
 };
 
@@ -72,7 +73,8 @@ pub fn build(
     let mut at = MAGIC.len() as u64;
     let mut draft = Draft::default();
     let mut bytes = Vec::with_capacity(record::MAX);
-    let counts = xmltv::read(Text::new(input, deadline), |item| match item {
+    let clock = Clock::new(&facts.zone, facts.shift_min);
+    let counts = xmltv::read_in(Text::new(input, deadline), &clock, |item| match item {
         Item::Channel { id, names } => draft.name(id, names),
         Item::Programme { channel, programme } => {
             bytes.clear();

@@ -38,6 +38,11 @@ pub struct Facts {
     pub built_at: i64,
     pub from: i64,
     pub until: i64,
+    /// How its times were read: see `SourceOptions`.
+    #[serde(default)]
+    pub zone: String,
+    #[serde(default)]
+    pub shift_min: i32,
 }
 
 /// A channel that has programmes.

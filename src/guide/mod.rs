@@ -7,7 +7,8 @@
 mod build;
 mod decode;
 mod file;
-mod names;
+mod matching;
+mod merge;
 mod record;
 pub mod refresh;
 mod shelf;
@@ -25,13 +26,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use yagi_api::{Channel, GuideStatus, Programme, SourceId};
+use yagi_api::{Channel, ExplainGuide, GuideStatus, Programme, SourceId};
 
 use self::{
     file::{Generation, Walk},
+    matching::Policy,
     shelf::Shelf,
 };
-use crate::library::Catalog;
+use crate::{library::Catalog, names};
 
 /// Handle to the merged guide; cheap to clone.
 #[derive(Clone)]
@@ -81,7 +83,7 @@ impl Guide {
         let number = u64::from(!generations.is_empty());
         Ok(Guide(Arc::new(Room {
             dir,
-            shelf: ArcSwap::from_pointee(Shelf::new(number, generations)),
+            shelf: ArcSwap::from_pointee(Shelf::new(number, generations, Arc::default())),
             swap: Mutex::default(),
             matched: Mutex::default(),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
@@ -130,22 +132,44 @@ impl Guide {
         walk(&self.0.shelf.load(), channel, now, from)
     }
 
-    /// Drops the generations of sources that the catalog no longer has. Call it when a source is deleted.
+    /// Follows the line-up: drops the generations of sources that are gone, takes new priorities and what was taught. Call it when
+    /// a source or a guide id was edited.
     pub fn retain(&self, catalog: &Catalog) {
         let _swap = self.0.swap.lock().unwrap_or_else(PoisonError::into_inner);
         let shelf = self.0.shelf.load_full();
         let (kept, gone): (Vec<_>, Vec<_>) =
             shelf.generations.iter().cloned().partition(|g| catalog.source(g.source()).is_some());
-        if gone.is_empty() {
+        let policy = Policy::of(catalog);
+        if gone.is_empty() && policy == *shelf.policy {
             return;
         }
-        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, kept)));
+        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, kept, Arc::new(policy))));
         for generation in gone {
             let path = build::path(&self.0.dir, generation.facts.source);
             if let Err(e) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), error = %e, "the guide of a deleted source could not be removed");
             }
         }
+    }
+
+    /// Everything that the channel matches, first what its programmes come from.
+    pub fn sources_of(&self, catalog: &Catalog, channel: &Channel) -> Vec<ExplainGuide> {
+        let shelf = self.0.shelf.load_full();
+        let row = |found: &matching::Found<'_>| {
+            let listing = &found.generation.channels[found.channel];
+            let source = found.generation.source();
+            ExplainGuide {
+                source,
+                source_name: catalog.source(source).map(|s| s.name.clone()).unwrap_or_default(),
+                priority: found.priority,
+                guide_id: listing.id.clone(),
+                name: listing.names.first().cloned().unwrap_or_default(),
+                how: found.how,
+                score: matching::score(found.how),
+                programmes: listing.rows,
+            }
+        };
+        shelf.all(channel).iter().map(row).collect()
     }
 
     fn of_source(&self, source: SourceId) -> Option<Arc<Generation>> {
@@ -158,7 +182,7 @@ impl Guide {
         let shelf = self.0.shelf.load_full();
         let mut all: Vec<_> = shelf.generations.iter().filter(|g| g.source() != generation.source()).cloned().collect();
         all.push(Arc::new(generation));
-        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, all)));
+        self.0.shelf.store(Arc::new(Shelf::new(shelf.number + 1, all, Arc::clone(&shelf.policy))));
     }
 }
 
@@ -173,11 +197,19 @@ fn walk(shelf: &Shelf, channel: &Channel, now: i64, from: i64) -> Programmes {
     if channel.is_testcard() {
         return Box::new(testcard::programmes(now).filter(move |p| p.stop > from).map(Ok));
     }
-    match shelf.find(channel).map(|(generation, at)| Walk::new(generation, at, from)) {
-        Some(Ok(walk)) => Box::new(walk),
-        Some(Err(e)) => Box::new(std::iter::once(Err(e))),
-        None => Box::new(std::iter::empty()),
+    let shift = i64::from(channel.guide_shift_min) * 60;
+    let from = from.saturating_sub(shift);
+    let one = |found: &matching::Found<'_>| -> Programmes {
+        match Walk::new(found.generation, found.channel, from) {
+            Ok(walk) => Box::new(walk),
+            Err(e) => Box::new(std::iter::once(Err(e))),
+        }
+    };
+    let all = merge::merged(shelf.all(channel).iter().map(one).collect());
+    if shift == 0 {
+        return all;
     }
+    Box::new(all.map(move |p| p.map(|p| Programme { start: p.start + shift, stop: p.stop + shift, ..p })))
 }
 
 /// Programmes, oldest first. An error is the last item.

@@ -79,7 +79,10 @@ async fn attempt(
     let old = guide.of_source(source.id);
     let place = place(&source.url);
     // The window moves: a document that reaches beyond it gives more later, although it has not changed.
-    let settled = old.as_ref().is_some_and(|g| g.facts.place == place && !g.facts.clipped);
+    let settled = old.as_ref().is_some_and(|g| {
+        let read = (&g.facts.zone, g.facts.shift_min) == (&source.options.zone, source.options.shift_min);
+        g.facts.place == place && !g.facts.clipped && read
+    });
     let seen = catalog.validators(source.id);
     let conditions =
         if settled { Conditions { etag: seen.etag, last_modified: seen.last_modified } } else { Conditions::default() };
@@ -98,7 +101,8 @@ async fn attempt(
         from: now - i64::from(settings.guide_past_h) * 3600,
         until: now + i64::from(settings.guide_future_d) * 86_400,
     };
-    let facts = Facts { source: source.id.0, place, built_at: now, ..Facts::default() };
+    let (zone, shift_min) = (source.options.zone.clone(), source.options.shift_min);
+    let facts = Facts { source: source.id.0, place, built_at: now, zone, shift_min, ..Facts::default() };
     let (guide, max) = (guide.clone(), u64::from(caps.max_guide_mib) * MIB);
     let body = fetched.body;
     let apply = move || apply(&guide, &body, max, deadline, window, facts);
@@ -257,13 +261,7 @@ mod tests {
         let (fetcher, caps) = (Fetcher::new(&Config::default()), Import::default());
         let file = dir.path().join("guide.xml");
         let url = file.to_str().unwrap().to_owned();
-        let draft = SourceDraft {
-            url,
-            kind: Some(SourceKind::Guide),
-            name: None,
-            interval_s: Some(0),
-            ..SourceDraft::default()
-        };
+        let draft = SourceDraft { url, kind: Some(SourceKind::Guide), interval_s: Some(0), ..SourceDraft::default() };
         let source = library.create_source("test", draft).await.unwrap();
         let refresh = async || run(&guide, &library, &fetcher, &source, &caps).await;
 

@@ -1,38 +1,37 @@
 //! The generations of all sources as one guide.
 //!
-//! Owns which source answers for a channel: by guide id, else by name. Must not enter: files' layout, accounts. Invariants:
-//! it never changes once built; the source with the lowest id wins a channel that several have.
+//! Owns the index of guide ids and names over all sources (what they mean is `matching`'s). Must not enter: files' layout, accounts.
+//! Invariant: it never changes once built.
 
 use std::{collections::HashMap, sync::Arc};
 
 use yagi_api::{Channel, GuideStatus};
 
-use super::{file::Generation, names};
+use super::{file::Generation, matching::Policy, names};
 
 /// (index of the generation, index of its channel).
-type At = (u32, u32);
+pub type At = (u32, u32);
 
 pub struct Shelf {
     pub number: u64,
     /// By source id.
     pub generations: Vec<Arc<Generation>>,
-    ids: HashMap<Box<str>, At>,
-    names: HashMap<Box<str>, At>,
+    ids: HashMap<Box<str>, Box<[At]>>,
+    names: HashMap<Box<str>, Box<[At]>>,
+    pub policy: Arc<Policy>,
 }
 
 impl Shelf {
-    pub fn new(number: u64, mut generations: Vec<Arc<Generation>>) -> Self {
+    pub fn new(number: u64, mut generations: Vec<Arc<Generation>>, policy: Arc<Policy>) -> Self {
         generations.sort_by_key(|g| g.facts.source);
-        let mut shelf = Self { number, generations, ids: HashMap::new(), names: HashMap::new() };
+        let mut shelf = Self { number, generations, ids: HashMap::new(), names: HashMap::new(), policy };
         for (g, generation) in generations_of(&shelf) {
             for (c, channel) in generation.channels.iter().enumerate() {
                 let at = (g, c as u32);
-                shelf.ids.entry(channel.id.to_lowercase().into()).or_insert(at);
+                push(&mut shelf.ids, channel.id.to_lowercase(), at);
                 for name in &channel.names {
                     let folded = names::fold(name);
-                    if !folded.is_empty() {
-                        shelf.names.entry(folded.into()).or_insert(at);
-                    }
+                    push(&mut shelf.names, folded, at);
                 }
             }
         }
@@ -41,30 +40,26 @@ impl Shelf {
             for (c, channel) in generation.channels.iter().enumerate() {
                 for name in &channel.names {
                     let plain = names::plain(&names::fold(name));
-                    if !plain.is_empty() {
-                        shelf.names.entry(plain.into()).or_insert((g, c as u32));
-                    }
+                    push(&mut shelf.names, plain, (g, c as u32));
                 }
             }
         }
         shelf
     }
 
-    /// Where the channel's programmes are.
+    /// Channels with that guide id (in lower case), one of each source that has it.
+    pub fn by_id(&self, id: &str) -> &[At] {
+        self.ids.get(id).map_or(&[], |at| at)
+    }
+
+    /// Channels with that folded name, one of each source that has it.
+    pub fn by_name(&self, folded: &str) -> &[At] {
+        self.names.get(folded).map_or(&[], |at| at)
+    }
+
+    /// Where the channel's programmes are, first of all.
     pub fn find(&self, channel: &Channel) -> Option<(&Arc<Generation>, usize)> {
-        let by_id = || {
-            let id = channel.guide_id.trim();
-            (!id.is_empty()).then(|| self.ids.get(id.to_lowercase().as_str()))?
-        };
-        let by_name = || {
-            if self.names.is_empty() {
-                return None;
-            }
-            let folded = names::fold(&channel.name);
-            self.names.get(folded.as_str()).or_else(|| self.names.get(names::plain(&folded).as_str()))
-        };
-        let (g, c) = *by_id().or_else(by_name)?;
-        Some((&self.generations[g as usize], c as usize))
+        self.all(channel).first().map(|f| (f.generation, f.channel))
     }
 
     /// All but the matched channels.
@@ -79,6 +74,17 @@ impl Shelf {
             built_at: each().map(|f| f.built_at).max(),
             ..GuideStatus::default()
         }
+    }
+}
+
+/// One channel of each generation has a key: the first that came.
+fn push(map: &mut HashMap<Box<str>, Box<[At]>>, key: String, at: At) {
+    if key.is_empty() {
+        return;
+    }
+    let known = map.entry(key.into()).or_default();
+    if known.iter().all(|(g, _)| *g != at.0) {
+        *known = known.iter().copied().chain([at]).collect();
     }
 }
 

@@ -1,14 +1,69 @@
 //! Times of guides: XMLTV's many spellings to epoch seconds, and epoch seconds to the two spellings that players read.
 //!
-//! Everything is UTC arithmetic by hand, so that half a million programmes cost no zone look-ups. Must not enter: clocks.
+//! Everything but named zones is UTC arithmetic by hand, so that half a million programmes cost no zone look-ups. Must not enter: clocks.
 //! Invariant: what [`parse`] returns lies in the years 1970 to 2100, and [`xmltv`] of it parses back to it.
 
 use std::io::Write as _;
 
+use jiff::tz::TimeZone;
+
 const DAY: i64 = 86_400;
 
 /// Reads `YYYYMMDD[hh[mm[ss]]] [zone]`, where the zone is `+hhmm`, `+hh:mm`, `+hh`, `Z`, `UTC`, `GMT` or absent (UTC).
+#[cfg(test)]
 pub fn parse(text: &str) -> Option<i64> {
+    Clock::default().read(text)
+}
+
+/// How a source's times are read: as they stand, or mended.
+#[derive(Default)]
+pub struct Clock {
+    zone: Option<TimeZone>,
+    /// The zone also where an offset is named, because it is a wrong one.
+    always: bool,
+    shift: i64,
+}
+
+impl Clock {
+    /// See `SourceOptions`; a zone that this machine does not know is UTC.
+    pub fn new(zone: &str, shift_min: i32) -> Self {
+        let name = zone.strip_prefix('!').unwrap_or(zone);
+        let known = (!name.is_empty()).then(|| TimeZone::get(name).ok()).flatten();
+        if known.is_none() && !name.is_empty() {
+            tracing::warn!(zone = name, "this machine does not know the zone of a guide; its times are read as UTC");
+        }
+        Self { zone: known, always: zone.starts_with('!'), shift: i64::from(shift_min) * 60 }
+    }
+
+    /// Epoch seconds; none for what is no time.
+    pub fn read(&self, text: &str) -> Option<i64> {
+        let (local, offset) = local(text)?;
+        let time = match (&self.zone, offset) {
+            (Some(zone), offset) if self.always || offset.is_none() => in_zone(zone, local)?,
+            (_, offset) => local - offset.unwrap_or(0),
+        };
+        Some(time + self.shift).filter(|t| *t >= 0)
+    }
+}
+
+/// On the night that has an hour twice the first one is meant; an hour that does not exist is moved forward.
+fn in_zone(zone: &TimeZone, local: i64) -> Option<i64> {
+    let (year, month, day, hour, minute, second) = fields(local);
+    let small = |n: i64| i8::try_from(n).ok();
+    let civil = jiff::civil::DateTime::new(
+        i16::try_from(year).ok()?,
+        small(month)?,
+        small(day)?,
+        small(hour)?,
+        small(minute)?,
+        small(second)?,
+        0,
+    );
+    Some(zone.to_timestamp(civil.ok()?).ok()?.as_second())
+}
+
+/// Seconds since 1970 on the clock that the text was written by, and its offset if it names one.
+fn local(text: &str) -> Option<(i64, Option<i64>)> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if !matches!(digits, 8 | 10 | 12 | 14) {
@@ -27,13 +82,14 @@ pub fn parse(text: &str) -> Option<i64> {
     if hour > 24 || (hour == 24 && minute + second > 0) || minute > 59 || second > 60 {
         return None;
     }
-    let time = days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second - offset(zone.trim())?;
-    (time >= 0).then_some(time)
+    let local = days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
+    let zone = zone.trim();
+    Some((local, if zone.is_empty() { None } else { Some(offset(zone)?) }))
 }
 
 /// Seconds east of Greenwich.
 fn offset(zone: &str) -> Option<i64> {
-    if zone.is_empty() || ["Z", "UTC", "GMT"].iter().any(|z| z.eq_ignore_ascii_case(zone)) {
+    if ["Z", "UTC", "GMT"].iter().any(|z| z.eq_ignore_ascii_case(zone)) {
         return Some(0);
     }
     let (sign, rest) = match zone.as_bytes()[0] {
@@ -154,6 +210,25 @@ mod tests {
             // "+1" is a one-digit hour, which is readable.
             assert_eq!(parse(text).is_some(), text.ends_with("+1"), "{text}");
         }
+    }
+
+    #[test]
+    fn zones_mend_times_without_an_offset_and_wrong_offsets() {
+        let utc = |text: &str| parse(text).unwrap();
+        let rome = Clock::new("Europe/Rome", 0);
+        assert_eq!(rome.read("20260115200000"), Some(utc("20260115190000")));
+        assert_eq!(rome.read("20260715200000"), Some(utc("20260715180000")));
+        assert_eq!(rome.read("20260715200000 +0000"), Some(utc("20260715200000")));
+        assert_eq!(Clock::new("!Europe/Rome", 0).read("20260715200000 +0000"), Some(utc("20260715180000")));
+        assert_eq!(Clock::new("Asia/Kolkata", -30).read("20260715200000"), Some(utc("20260715140000")));
+        assert_eq!(Clock::new("America/St_Johns", 0).read("20260115200000"), Some(utc("20260115233000")));
+        // The nights of the change: 02:30 does not exist in March, and is twice there in October.
+        assert_eq!(rome.read("20260329013000"), Some(utc("20260329003000")));
+        assert_eq!(rome.read("20260329023000"), Some(utc("20260329013000")));
+        assert_eq!(rome.read("20260329033000"), Some(utc("20260329013000")));
+        assert_eq!(rome.read("20261025023000"), Some(utc("20261025003000")));
+        assert_eq!(rome.read("20261025033000"), Some(utc("20261025023000")));
+        assert_eq!(Clock::new("Mars/Olympus", 60).read("20260115200000"), Some(utc("20260115210000")));
     }
 
     #[test]

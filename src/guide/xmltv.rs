@@ -13,7 +13,7 @@ use quick_xml::{
 };
 use yagi_api::{Programme, text::clean};
 
-use super::{decode::Text, time};
+use super::{decode::Text, time::Clock};
 
 const MAX_DEPTH: u32 = 32;
 /// Elements in the wrong place, or unknown ones between programmes.
@@ -88,9 +88,16 @@ struct State {
     counts: Counts,
 }
 
+/// The same, times as the document names them.
+#[cfg_attr(not(test), allow(dead_code, reason = "for looks at a document that is not kept"))]
+pub fn read<R: BufRead>(input: Text<R>, sink: impl FnMut(Item<'_>) -> Result<(), Refusal>) -> Result<Counts, Refusal> {
+    read_in(input, &Clock::default(), sink)
+}
+
 /// Reads `input` to its end and gives every usable item to `sink`.
-pub fn read<R: BufRead>(
+pub fn read_in<R: BufRead>(
     input: Text<R>,
+    clock: &Clock,
     mut sink: impl FnMut(Item<'_>) -> Result<(), Refusal>,
 ) -> Result<Counts, Refusal> {
     let mut reader = Reader::from_reader(input);
@@ -112,8 +119,8 @@ pub fn read<R: BufRead>(
             Err(e) => return Err(refuse(reader.get_ref().line(), format!("the XML is broken: {e}"))),
         };
         let step = match event {
-            Event::Start(tag) => state.open(&tag, reader.get_ref().line()),
-            Event::Empty(tag) => match state.open(&tag, reader.get_ref().line()) {
+            Event::Start(tag) => state.open(&tag, reader.get_ref().line(), clock),
+            Event::Empty(tag) => match state.open(&tag, reader.get_ref().line(), clock) {
                 Ok(()) => state.close(tag.name().as_ref(), &mut sink),
                 other => other,
             },
@@ -176,7 +183,7 @@ impl State {
         }
     }
 
-    fn open(&mut self, tag: &BytesStart<'_>, line: u64) -> Step {
+    fn open(&mut self, tag: &BytesStart<'_>, line: u64, clock: &Clock) -> Step {
         let name = tag.name();
         let name: &str = name.as_ref();
         if self.depth == 0 {
@@ -189,7 +196,7 @@ impl State {
             return reason("a <programme> or <channel> begins inside another one");
         } else if self.depth == 1 {
             match name {
-                "programme" => self.open_programme(tag, line),
+                "programme" => self.open_programme(tag, line, clock),
                 "channel" => {
                     self.inside = Inside::Channel;
                     self.names.clear();
@@ -209,7 +216,7 @@ impl State {
         if self.strays > MAX_STRAYS { reason("too many elements that are no part of a guide") } else { Ok(()) }
     }
 
-    fn open_programme(&mut self, tag: &BytesStart<'_>, line: u64) {
+    fn open_programme(&mut self, tag: &BytesStart<'_>, line: u64, clock: &Clock) {
         self.inside = Inside::Programme;
         self.began = line;
         self.fault = None;
@@ -219,8 +226,8 @@ impl State {
         for attribute in tag.attributes().with_checks(false).flatten() {
             match attribute.key.as_ref() {
                 "channel" => self.channel = clean(&unescape(&attribute.value), 256).into_owned(),
-                "start" => start = Some(time::parse(&unescape(&attribute.value))),
-                "stop" => stop = Some(time::parse(&unescape(&attribute.value))),
+                "start" => start = Some(clock.read(&unescape(&attribute.value))),
+                "stop" => stop = Some(clock.read(&unescape(&attribute.value))),
                 _ => {}
             }
         }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use yagi_api::{Category, CategoryId, Channel, ChannelId, Settings, Source, SourceId, User, UserId, UserStatus};
+use yagi_api::{
+    Category, CategoryId, Channel, ChannelId, Lineup, LogoPolicy, Rule, Settings, Source, SourceId, User, UserId,
+    UserStatus,
+};
 
 use crate::{secret::Secret, store::sources::Validators};
 
@@ -84,6 +87,9 @@ pub struct Catalog {
     validators: HashMap<SourceId, Validators>,
     settings: Arc<Settings>,
     set_keys: Arc<BTreeSet<String>>,
+    rules: Box<[Arc<Rule>]>,
+    lineups: Arc<BTreeMap<SourceId, Lineup>>,
+    taught: Box<[Arc<Channel>]>,
 }
 
 /// What a snapshot is built from; channels come sorted by number.
@@ -98,6 +104,9 @@ pub(super) struct Parts {
     pub validators: HashMap<SourceId, Validators>,
     pub settings: Arc<Settings>,
     pub set_keys: Arc<BTreeSet<String>>,
+    pub rules: Box<[Arc<Rule>]>,
+    pub lineups: Arc<BTreeMap<SourceId, Lineup>>,
+    pub taught: Box<[Arc<Channel>]>,
 }
 
 impl Catalog {
@@ -113,6 +122,9 @@ impl Catalog {
             validators,
             settings,
             set_keys,
+            rules,
+            lineups,
+            taught,
         } = parts;
         let mut by_id: Box<[_]> = channels.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect();
         by_id.sort_unstable();
@@ -145,6 +157,9 @@ impl Catalog {
             validators,
             settings,
             set_keys,
+            rules,
+            lineups,
+            taught,
         }
     }
 
@@ -226,6 +241,37 @@ impl Catalog {
         &self.set_keys
     }
 
+    /// In the order in which they run.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// Generations of the playlists' channels, by source.
+    pub fn lineups(&self) -> &BTreeMap<SourceId, Lineup> {
+        &self.lineups
+    }
+
+    /// Channels whose guide id an administrator gave, by number.
+    pub fn taught(&self) -> &[Arc<Channel>] {
+        &self.taught
+    }
+
+    /// Where a player finds the channel's logo: at its own address, or at ours where the setting says so, by default where the
+    /// player reaches us by TLS and the logo has none.
+    pub fn logo<'a>(&self, channel: &'a Channel, base: &str) -> Cow<'a, str> {
+        let ours = !channel.logo.is_empty()
+            && match self.settings.logos {
+                LogoPolicy::Auto => base.starts_with("https://") && channel.logo.starts_with("http://"),
+                LogoPolicy::Serve => true,
+                LogoPolicy::Link => false,
+            };
+        if ours {
+            format!("{base}/logo/{}/{}", channel.id, logo_tag(&channel.logo)).into()
+        } else {
+            (&*channel.logo).into()
+        }
+    }
+
     /// Channels this viewer may see, by number.
     pub fn lineup<'a>(&'a self, viewer: &'a Viewer) -> impl Iterator<Item = &'a Arc<Channel>> {
         self.channels.iter().filter(move |c| self.may_watch(viewer, c))
@@ -253,6 +299,12 @@ fn digest(token: &str) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, token.as_bytes()).as_ref());
     out
+}
+
+/// What stands in the link to a logo: it changes with the address, and who does not know the address does not know it.
+pub fn logo_tag(url: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
+    digest.as_ref()[..12].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn own_id(id: ChannelId) -> String {

@@ -25,6 +25,18 @@ pub mod edited {
     pub const SOURCES: u16 = 32;
     pub const ENABLED: u16 = 64;
     pub const RADIO: u16 = 128;
+    pub const SHIFT: u16 = 256;
+    pub const NAMES: &[(u16, &str)] = &[
+        (NUMBER, "number"),
+        (NAME, "name"),
+        (CATEGORY, "category"),
+        (LOGO, "logo"),
+        (GUIDE_ID, "guide_id"),
+        (SOURCES, "sources"),
+        (ENABLED, "enabled"),
+        (RADIO, "radio"),
+        (SHIFT, "guide_shift_min"),
+    ];
 }
 
 impl Library {
@@ -71,6 +83,9 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &ChannelDraft) -> Result<Arc<Ch
         added_at: edit.now,
         origin: None,
         retired_at: None,
+        merge_key: String::new(),
+        merged_into: None,
+        guide_shift_min: 0,
     };
     channel.category = super::categories::by_name(edit, draft.category.as_deref().unwrap_or_default())?;
     store::channels::insert(edit.tx, &mut channel, 0, None)?;
@@ -127,6 +142,10 @@ fn update(edit: &mut Edit<'_>, id: ChannelId, patch: &ChannelPatch) -> Result<Ar
     if let Some(radio) = patch.radio {
         channel.radio = radio;
         bits |= edited::RADIO;
+    }
+    if let Some(minutes) = patch.guide_shift_min {
+        channel.guide_shift_min = rules::shift("guide_shift_min", minutes.into())? as i16;
+        bits |= edited::SHIFT;
     }
     if let Some(category) = &patch.category {
         channel.category = super::categories::by_name(edit, category)?;

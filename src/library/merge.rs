@@ -6,21 +6,19 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use yagi_api::{Catchup, Channel, ChannelId, ChannelSource, Noun, RefreshReport, SourceId};
+use yagi_api::{Catchup, Channel, ChannelId, ChannelSource, Generation, Noun, RefreshReport, SourceId};
 
 use super::{
     Answer, Library,
     channels::edited,
     edit::{Edit, Fault},
-    rules,
+    lineup, rules,
 };
 pub use crate::store::channels::{Keys, Known};
-use crate::store::{self, sources::Validators};
+use crate::store::{self, generations::Former, sources::Validators};
 
 /// Rows of one transaction: about 40 ms, the longest that an administrator's change waits behind an import.
 pub const BATCH: usize = 5000;
-/// A retired row that nobody edited is forgotten after this time, so that a churning playlist does not grow for ever.
-const FORGET_S: i64 = 30 * 86_400;
 
 /// One channel as a playlist tells it: clean and valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +34,12 @@ pub struct Entry {
     pub radio: bool,
     pub catchup: Option<Catchup>,
     pub keys: Keys,
+    /// Numbers that a rule gives: first and last.
+    pub block: Option<(u32, u32)>,
+    /// See [`Channel::merge_key`].
+    pub merge_key: String,
+    /// The playlist's own word on the guide's times, in minutes.
+    pub shift_min: i16,
 }
 
 /// Which row an entry is.
@@ -127,6 +131,10 @@ pub struct Import<'a> {
     wanted: Arc<HashSet<u32>>,
     /// No number below it is free.
     cursor: u32,
+    /// Why it runs; a word of the generation.
+    cause: &'static str,
+    /// The generation that it makes, once it changed anything.
+    generation: Option<u32>,
     pub tally: Tally,
 }
 
@@ -136,8 +144,10 @@ impl Library {
         self.write_blocking("refresh", move |edit| Ok(store::channels::known(edit.tx, source)?))
     }
 
-    pub fn import(&self, source: SourceId, wanted: HashSet<u32>) -> Import<'_> {
-        Import { library: self, source, wanted: Arc::new(wanted), cursor: 1, tally: Tally::default() }
+    /// Hold [`Library::import_lock`] from before [`Library::known`] until its end.
+    pub fn import(&self, source: SourceId, wanted: HashSet<u32>, cause: &'static str) -> Import<'_> {
+        let tally = Tally::default();
+        Import { library: self, source, wanted: Arc::new(wanted), cursor: 1, cause, generation: None, tally }
     }
 }
 
@@ -145,35 +155,51 @@ impl Import<'_> {
     /// Applies up to [`BATCH`] entries in one transaction. Viewers see them when [`Import::finish`] swaps the snapshot.
     pub fn apply(&mut self, entries: Vec<(Place, Entry)>) -> Answer<()> {
         let (source, wanted) = (self.source, Arc::clone(&self.wanted));
-        let (mut cursor, mut tally) = (self.cursor, self.tally);
-        let (cursor, tally) = self.library.write_blocking("refresh", move |edit| {
+        let (mut cursor, mut tally, mut generation) = (self.cursor, self.tally, self.generation);
+        let cause = self.cause;
+        let (cursor, tally, generation) = self.library.write_blocking("refresh", move |edit| {
             if !edit.state().sources.contains_key(&source) {
                 return Err(yagi_api::ApiError::not_found("source", source).into());
             }
+            let mut formers = Vec::new();
             for (place, entry) in entries {
                 match place {
-                    Place::Same(id) => tally.changed += u32::from(change(edit, id, entry, false)?),
-                    Place::Moved(id) => tally.changed += u32::from(change(edit, id, entry, true)?),
+                    Place::Same(id) => tally.changed += u32::from(change(edit, id, entry, false, &mut formers)?),
+                    Place::Moved(id) => tally.changed += u32::from(change(edit, id, entry, true, &mut formers)?),
                     Place::New => {
-                        add(edit, source, entry, &wanted, &mut cursor)?;
+                        let id = add(edit, source, entry, &wanted, &mut cursor)?;
+                        formers.push(Former { id, row: None, edited: 0, keys: None });
                         tally.added += 1;
                     }
                 }
             }
-            Ok((cursor, tally))
+            remember(edit, source, cause, &mut generation, &formers)?;
+            Ok((cursor, tally, generation))
         })?;
-        (self.cursor, self.tally) = (cursor, tally);
+        (self.cursor, self.tally, self.generation) = (cursor, tally, generation);
         Ok(())
     }
 
     /// Retires the missing rows, forgets old ones, keeps the report, swaps the snapshot and tells.
     pub fn finish(self, gone: Vec<ChannelId>, report: RefreshReport, seen: Validators) -> Answer<RefreshReport> {
-        let Self { library, source, mut tally, .. } = self;
+        let Self { library, source, mut tally, cause, mut generation, .. } = self;
         library.write_blocking("refresh", move |edit| {
+            let mut formers = Vec::new();
             for id in gone {
-                tally.retired += u32::from(retire(edit, id)?);
+                tally.retired += u32::from(retire(edit, id, &mut formers)?);
             }
-            forget(edit, source)?;
+            forget(edit, source, &mut formers)?;
+            for batch in formers.chunks(BATCH) {
+                remember(edit, source, cause, &mut generation, batch)?;
+            }
+            if let Some(number) = generation {
+                let Tally { added, changed, retired } = tally;
+                let facts =
+                    Generation { number, at: edit.now, cause: cause.to_owned(), listed: 0, added, changed, retired };
+                lineup::put(edit, source, facts)?;
+                edit.tell_bulk(Noun::Lineup);
+            }
+            lineup::put_held(edit, source, None)?;
             let report = RefreshReport { added: tally.added, changed: tally.changed, retired: tally.retired, ..report };
             if tally != Tally::default() {
                 edit.tell_bulk(Noun::Channels);
@@ -185,15 +211,35 @@ impl Import<'_> {
     }
 }
 
+/// Keeps former states with the generation, which begins with the first of them.
+fn remember(
+    edit: &mut Edit<'_>,
+    source: SourceId,
+    cause: &str,
+    generation: &mut Option<u32>,
+    formers: &[Former],
+) -> Result<(), Fault> {
+    if formers.is_empty() {
+        return Ok(());
+    }
+    let number = match *generation {
+        Some(number) => number,
+        None => *generation.insert(lineup::begin(edit, source, cause)?),
+    };
+    Ok(store::generations::remember(edit.tx, source, number, formers)?)
+}
+
 fn add(
     edit: &mut Edit<'_>,
     source: SourceId,
     entry: Entry,
     wanted: &HashSet<u32>,
     cursor: &mut u32,
-) -> Result<(), Fault> {
+) -> Result<ChannelId, Fault> {
     let asked = (1..=rules::MAX_NUMBER).contains(&entry.number) && !edit.state().channels.contains_key(&entry.number);
-    let number = if asked {
+    let number = if let Some(number) = entry.block.and_then(|block| in_block(edit, block)) {
+        number
+    } else if asked {
         entry.number
     } else {
         *cursor = edit.state().free_number(*cursor, wanted);
@@ -215,35 +261,68 @@ fn add(
         added_at: edit.now,
         origin: Some(source),
         retired_at: None,
+        merge_key: entry.merge_key,
+        merged_into: None,
+        guide_shift_min: entry.shift_min,
     };
     store::channels::insert(edit.tx, &mut channel, 0, Some(entry.keys))?;
+    let id = channel.id;
     edit.change().put(channel, 0);
-    Ok(())
+    Ok(id)
+}
+
+/// The first free number of a rule's block; none when it is full.
+fn in_block(edit: &Edit<'_>, (from, to): (u32, u32)) -> Option<u32> {
+    let number = edit.state().free_number(from, &HashSet::new());
+    (number <= to).then_some(number)
 }
 
 /// Says whether the row differs now. Nothing is written for an entry that tells nothing new.
-fn change(edit: &mut Edit<'_>, id: ChannelId, entry: Entry, rekey: bool) -> Result<bool, Fault> {
+fn change(
+    edit: &mut Edit<'_>,
+    id: ChannelId,
+    entry: Entry,
+    rekey: bool,
+    formers: &mut Vec<Former>,
+) -> Result<bool, Fault> {
     // Deleted by an administrator while the refresh ran.
     let Some(row) = edit.state().channel(id) else { return Ok(false) };
     let (old, bits) = (Arc::clone(&row.channel), row.edited);
+    let former = |keys| Former { id, row: Some((*old).clone()), edited: bits, keys };
+    let mut keys = None;
     if rekey {
+        let Keys { path, name } = store::channels::keys(edit.tx, id)?;
+        keys = Some((path, name));
         store::channels::set_keys(edit.tx, id, entry.keys)?;
     }
     let keeps = |bit: u16| bits & bit != 0;
     let category =
         if keeps(edited::CATEGORY) { old.category } else { super::categories::by_name(edit, &entry.category)? };
+    let number = match entry.block {
+        Some((from, to)) if !keeps(edited::NUMBER) && !(from..=to).contains(&old.number) => {
+            in_block(edit, (from, to)).unwrap_or(old.number)
+        }
+        _ => old.number,
+    };
     let same = (keeps(edited::NAME) || old.name == entry.name)
         && (keeps(edited::LOGO) || old.logo == entry.logo)
         && (keeps(edited::GUIDE_ID) || old.guide_id == entry.guide_id)
         && (keeps(edited::SOURCES) || old.sources == entry.sources)
         && (keeps(edited::RADIO) || old.radio == entry.radio)
+        && (keeps(edited::SHIFT) || old.guide_shift_min == entry.shift_min)
+        && old.merge_key == entry.merge_key
+        && number == old.number
         && old.catchup == entry.catchup
         && old.category == category
         && old.retired_at.is_none();
     if same {
+        formers.extend(keys.map(|keys| former(Some(keys))));
         return Ok(false);
     }
-    let mut channel = Channel { category, catchup: entry.catchup, retired_at: None, ..(*old).clone() };
+    formers.push(former(keys));
+    let merge_key = entry.merge_key;
+    let mut channel =
+        Channel { number, category, catchup: entry.catchup, retired_at: None, merge_key, ..(*old).clone() };
     channel.version += 1;
     if !keeps(edited::NAME) {
         channel.name = entry.name;
@@ -260,14 +339,18 @@ fn change(edit: &mut Edit<'_>, id: ChannelId, entry: Entry, rekey: bool) -> Resu
     if !keeps(edited::RADIO) {
         channel.radio = entry.radio;
     }
+    if !keeps(edited::SHIFT) {
+        channel.guide_shift_min = entry.shift_min;
+    }
     store::channels::update(edit.tx, &channel, bits)?;
     edit.change().put(channel, bits);
     Ok(true)
 }
 
-fn retire(edit: &mut Edit<'_>, id: ChannelId) -> Result<bool, Fault> {
+fn retire(edit: &mut Edit<'_>, id: ChannelId, formers: &mut Vec<Former>) -> Result<bool, Fault> {
     let Some(row) = edit.state().channel(id).filter(|row| row.channel.retired_at.is_none()) else { return Ok(false) };
     let (mut channel, bits) = ((*row.channel).clone(), row.edited);
+    formers.push(Former { id, row: Some(channel.clone()), edited: bits, keys: None });
     channel.retired_at = Some(edit.now);
     channel.version += 1;
     store::channels::update(edit.tx, &channel, bits)?;
@@ -275,18 +358,21 @@ fn retire(edit: &mut Edit<'_>, id: ChannelId) -> Result<bool, Fault> {
     Ok(true)
 }
 
-fn forget(edit: &mut Edit<'_>, source: SourceId) -> Result<(), Fault> {
-    let before = edit.now - FORGET_S;
-    let old: Vec<ChannelId> = edit
+fn forget(edit: &mut Edit<'_>, source: SourceId, formers: &mut Vec<Former>) -> Result<(), Fault> {
+    let before = edit.now - i64::from(edit.state().settings.keep_retired_d) * 86_400;
+    let old: Vec<Arc<Channel>> = edit
         .state()
         .channels
         .values()
         .filter(|r| {
             r.edited == 0 && r.channel.origin == Some(source) && r.channel.retired_at.is_some_and(|at| at < before)
         })
-        .map(|r| r.channel.id)
+        .map(|r| Arc::clone(&r.channel))
         .collect();
-    for id in old {
+    for channel in old {
+        let id = channel.id;
+        let Keys { path, name } = store::channels::keys(edit.tx, id)?;
+        formers.push(Former { id, row: Some((*channel).clone()), edited: 0, keys: Some((path, name)) });
         store::channels::delete(edit.tx, id)?;
         edit.change().remove(id);
         edit.tell_bulk(Noun::Channels);

@@ -7,8 +7,15 @@
 mod catalog;
 mod categories;
 mod channels;
+mod checked;
+mod compare;
 mod edit;
+pub mod lineup;
 pub mod merge;
+mod merging;
+pub mod moving;
+pub mod rulebook;
+mod rulerows;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -21,15 +28,16 @@ mod users;
 mod tests;
 
 use std::{
+    collections::HashMap,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
-use yagi_api::{ApiError, ChannelDraft, ChannelSource, ErrorCode, NewUser, Source, UserDraft};
+use yagi_api::{ApiError, ChannelDraft, ChannelSource, Check, ErrorCode, NewUser, Source, SourceId, UserDraft};
 
-pub use self::catalog::{Catalog, Viewer};
+pub use self::catalog::{Catalog, Viewer, logo_tag};
 use self::{
     edit::{Door, Edit, Fault, transact},
     state::{State, Unreadable},
@@ -45,6 +53,10 @@ use crate::{
 pub struct Library {
     door: Arc<Door>,
     writer: Writer<State>,
+    dir: Arc<Path>,
+    /// See [`Library::import_lock`].
+    imports: Arc<Mutex<HashMap<SourceId, Arc<Mutex<()>>>>>,
+    checks: Arc<Mutex<HashMap<u64, Check>>>,
 }
 
 /// What opening found.
@@ -77,13 +89,20 @@ impl Library {
                 why: "this is another key than the passwords' one",
             },
         })?;
+        let sql = |cause| StoreError::Sql { path: path.clone(), cause };
+        let checks = Arc::new(Mutex::new(store::checks::load(&conn).map_err(sql)?));
         let door = Arc::new(Door { catalog: ArcSwap::from_pointee(state.catalog()), events, sealer });
         let writer = Writer::spawn(conn, state, lock).map_err(|cause| StoreError::Io {
             what: "cannot start the writer thread of",
             path,
             cause,
         })?;
-        Ok(Opened { library: Self { door, writer }, fresh })
+        Ok(Opened { library: Self { door, writer, dir: state_dir.into(), imports: Arc::default(), checks }, fresh })
+    }
+
+    /// The state directory, for what is kept beside the database.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The snapshot of this moment. Take it once per request.

@@ -33,6 +33,22 @@ pub fn location(text: &str) -> Result<String, ApiError> {
     if text.starts_with('/') { Ok(text.to_owned()) } else { http_url("url", text) }
 }
 
+/// Minutes that a guide is late.
+pub fn shift(field: &str, minutes: i32) -> Result<i32, ApiError> {
+    if minutes.abs() <= 24 * 60 { Ok(minutes) } else { Err(ApiError::invalid(field, "expected -1440 to 1440 minutes")) }
+}
+
+/// A zone of the system's database, perhaps with a leading `!`.
+pub fn zone(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let name = text.strip_prefix('!').unwrap_or(text);
+    if text.is_empty() || jiff::tz::TimeZone::get(name).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err(ApiError::invalid("zone", "is no time zone that this machine knows; expected one such as Europe/Rome"))
+    }
+}
+
 /// A patch made from an older row than the stored one is refused.
 pub fn version(given: Option<u32>, stored: u32) -> Result<(), ApiError> {
     match given {

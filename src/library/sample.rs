@@ -26,6 +26,9 @@ pub(crate) fn channel(id: u32, name: &str, guide_id: &str) -> Channel {
         added_at: 1_767_225_600,
         origin: None,
         retired_at: None,
+        merge_key: String::new(),
+        merged_into: None,
+        guide_shift_min: 0,
     }
 }
 
@@ -85,6 +88,9 @@ impl Catalog {
             validators: Default::default(),
             settings: Arc::default(),
             set_keys: Arc::default(),
+            rules: Box::default(),
+            lineups: Arc::default(),
+            taught: Box::default(),
         })
     }
 }

@@ -28,6 +28,10 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("guide_interval_s", 60, 31 * 86_400),
     ("user_max_connections", 0, 10_000),
     ("refresh_min_percent", 0, 100),
+    ("refresh_max_renamed_percent", 0, 100),
+    ("refresh_max_added_percent", 0, 1_000_000),
+    ("lineup_generations", 1, 500),
+    ("keep_retired_d", 1, 3650),
 ];
 
 impl Library {
@@ -67,7 +71,7 @@ pub(super) fn with(settings: &Settings, key: &str, value: Option<Value>) -> Resu
     serde_json::from_value(Value::Object(map)).map_err(|e| ApiError::invalid(key, e.to_string()))
 }
 
-fn update(edit: &mut Edit<'_>, patch: SettingsPatch) -> Result<Arc<Settings>, Fault> {
+pub(super) fn update(edit: &mut Edit<'_>, patch: SettingsPatch) -> Result<Arc<Settings>, Fault> {
     let mut settings = (*edit.state().settings).clone();
     let mut keys = (*edit.state().set_keys).clone();
     for (key, value) in patch {

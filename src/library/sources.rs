@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use yagi_api::{
     ApiError, Change, ChannelId, Noun, RefreshReport, RefreshState, Source, SourceDraft, SourceId, SourceKind,
-    SourcePatch,
+    SourceOptions, SourcePatch,
 };
 
 use super::{
@@ -39,6 +39,8 @@ impl Library {
             }
             state.sources.remove(&id);
             state.validators.remove(&id);
+            state.rules.retain(|_, rule| rule.source != Some(id));
+            Arc::make_mut(&mut state.lineups).remove(&id);
             edit.tell(Noun::Sources, Change::Deleted, id.0, None::<&()>);
             if !gone.is_empty() {
                 edit.tell_bulk(Noun::Channels);
@@ -73,7 +75,7 @@ fn name_of(url: &str) -> String {
     rules::name("name", word).unwrap_or_else(|_| "source".to_owned())
 }
 
-fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Source>, Fault> {
+pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Source>, Fault> {
     let url = rules::location(&draft.url)?;
     let kind = draft.kind.unwrap_or_else(|| guess(&url));
     let names: HashSet<&str> = edit.state().sources.values().map(|s| s.name.as_str()).collect();
@@ -117,6 +119,7 @@ fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Source>, Fault
         max_upstreams: rules::max_upstreams(draft.max_upstreams.unwrap_or(0))?,
         last: None,
         state: RefreshState::Idle,
+        options: options(SourceOptions::default(), draft.priority, draft.zone.as_deref(), draft.shift_min)?,
     };
     store::sources::insert(edit.tx, &mut source)?;
     Ok(put(edit, source, Change::Created))
@@ -144,6 +147,10 @@ fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<
     if let Some(most) = patch.max_upstreams {
         source.max_upstreams = rules::max_upstreams(most)?;
     }
+    let old_options = source.options.clone();
+    source.options = options(source.options, patch.priority, patch.zone.as_deref(), patch.shift_min)?;
+    // The same document reads otherwise now.
+    moved |= (&old_options.zone, old_options.shift_min) != (&source.options.zone, source.options.shift_min);
     source.enabled = patch.enabled.unwrap_or(source.enabled);
     source.version += 1;
     store::sources::update(edit.tx, &source)?;
@@ -153,6 +160,22 @@ fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<
         edit.change().validators.remove(&id);
     }
     Ok(put(edit, source, Change::Updated))
+}
+
+fn options(
+    old: SourceOptions,
+    priority: Option<u32>,
+    zone: Option<&str>,
+    shift_min: Option<i32>,
+) -> Result<SourceOptions, ApiError> {
+    Ok(SourceOptions {
+        priority: match priority {
+            Some(n) if n > 10_000 => return Err(ApiError::invalid("priority", "expected 0 (first) to 10000")),
+            other => other.unwrap_or(old.priority),
+        },
+        zone: zone.map_or(Ok(old.zone), rules::zone)?,
+        shift_min: shift_min.map_or(Ok(old.shift_min), |n| rules::shift("shift_min", n))?,
+    })
 }
 
 pub(super) fn record(

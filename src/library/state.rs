@@ -9,9 +9,12 @@ use std::{
 };
 
 use rusqlite::Connection;
-use yagi_api::{Category, CategoryId, Channel, ChannelId, Settings, Source, SourceId, UserId};
+use yagi_api::{Category, CategoryId, Channel, ChannelId, Lineup, Rule, RuleId, Settings, Source, SourceId, UserId};
 
-use super::catalog::{Catalog, Parts, Viewer};
+use super::{
+    catalog::{Catalog, Parts, Viewer},
+    merging::merged,
+};
 use crate::{
     secret::Secret,
     store::{self, Sealer, sources::Validators, users::Account},
@@ -38,6 +41,8 @@ pub struct State {
     pub sources: BTreeMap<SourceId, Arc<Source>>,
     pub validators: HashMap<SourceId, Validators>,
     pub settings: Arc<Settings>,
+    pub rules: BTreeMap<RuleId, Arc<Rule>>,
+    pub lineups: Arc<BTreeMap<SourceId, Lineup>>,
     pub set_keys: Arc<BTreeSet<String>>,
     /// Differs from the database: a job failed half-way.
     pub stale: bool,
@@ -81,6 +86,8 @@ impl State {
             state.validators.insert(source.id, validators);
             state.sources.insert(source.id, Arc::new(source));
         }
+        state.rules = store::rules::load(conn)?.into_iter().map(|r| (r.id, Arc::new(r))).collect();
+        state.lineups = Arc::new(lineups(conn, &state.sources)?);
         state.load_settings(store::settings::load(conn)?);
         Ok(state)
     }
@@ -166,11 +173,18 @@ impl State {
     }
 
     pub fn catalog(&self) -> Catalog {
+        let priority = |id: SourceId| self.sources.get(&id).map_or(u32::MAX, |s| s.options.priority);
+        let mut rules: Vec<_> = self.rules.values().cloned().collect();
+        rules.sort_by_key(|r| (r.position, r.id));
+        let taught = self.channels.values().filter(|r| r.edited & super::channels::edited::GUIDE_ID != 0);
         Catalog::build(Parts {
             rev: self.rev,
             edition: self.edition,
             edited_at: self.edited_at,
-            channels: self.channels.values().map(|row| Arc::clone(&row.channel)).collect(),
+            channels: merged(self.channels.values().map(|row| Arc::clone(&row.channel)).collect(), priority),
+            rules: rules.into(),
+            lineups: Arc::clone(&self.lineups),
+            taught: taught.map(|r| Arc::clone(&r.channel)).collect(),
             categories: self.categories.values().cloned().collect(),
             viewers: self.viewers.clone(),
             sources: self.sources.values().cloned().collect(),
@@ -181,11 +195,34 @@ impl State {
     }
 }
 
+/// Generations and what is held, by source; names are those of the sources.
+fn lineups(
+    conn: &Connection,
+    sources: &BTreeMap<SourceId, Arc<Source>>,
+) -> rusqlite::Result<BTreeMap<SourceId, Lineup>> {
+    let mut all: BTreeMap<SourceId, Lineup> = BTreeMap::new();
+    let mut of = |source: SourceId, put: &mut dyn FnMut(&mut Lineup)| {
+        let name = sources.get(&source).map(|s| s.name.clone()).unwrap_or_default();
+        put(all.entry(source).or_insert_with(|| Lineup { source, name, ..Lineup::default() }));
+    };
+    for (source, generation) in store::generations::load(conn)? {
+        of(source, &mut |lineup| {
+            lineup.generation = lineup.generation.max(generation.number);
+            lineup.generations.push(generation.clone());
+        });
+    }
+    for (source, held) in store::generations::held(conn)? {
+        of(source, &mut |lineup| lineup.held = Some(held.clone()));
+    }
+    Ok(all)
+}
+
 /// Spare capacity times 50,000 channels is megabytes.
 fn tight(mut channel: Channel) -> Channel {
     channel.name.shrink_to_fit();
     channel.logo.shrink_to_fit();
     channel.guide_id.shrink_to_fit();
+    channel.merge_key.shrink_to_fit();
     channel.sources.shrink_to_fit();
     for source in &mut channel.sources {
         source.url.shrink_to_fit();

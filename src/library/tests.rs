@@ -55,16 +55,7 @@ async fn everything_comes_back_after_a_restart() {
     let patch = json!({"linger_s": 3, "lag_policy": "drop"});
     library.update_settings("t", patch.as_object().unwrap().clone()).await.unwrap();
     library
-        .create_source(
-            "t",
-            SourceDraft {
-                url: "http://u:p@h/x.m3u".into(),
-                kind: None,
-                name: None,
-                interval_s: None,
-                ..SourceDraft::default()
-            },
-        )
+        .create_source("t", SourceDraft { url: "http://u:p@h/x.m3u".into(), ..SourceDraft::default() })
         .await
         .unwrap();
     let draft = UserDraft { categories: Some(vec!["Test".into()]), ..user("kid") };
@@ -193,13 +184,8 @@ async fn events_and_replies_of_sources_hide_credentials() {
     let events = Events::default();
     let mut told = events.subscribe();
     let library = Library::open(tmp.path(), events).unwrap().library;
-    let d = SourceDraft {
-        url: "http://u:canary@h/get.php?username=a&password=canary".into(),
-        kind: None,
-        name: None,
-        interval_s: None,
-        ..SourceDraft::default()
-    };
+    let d =
+        SourceDraft { url: "http://u:canary@h/get.php?username=a&password=canary".into(), ..SourceDraft::default() };
     let source = library.create_source("t", d.clone()).await.unwrap();
     assert_eq!((source.name.as_str(), source.kind), ("h", SourceKind::Playlist));
     assert!(!format!("{:?}", told.recv().await.unwrap()).contains("canary"));

@@ -121,7 +121,7 @@ impl Form {
                 "<webtv title=\"{}\" urlkey=\"0\" url=\"{}\" description=\"\" iconsrc=\"{}\" iconsrc_b=\"\" group=\"0\" type=\"0\" />",
                 Xml(&channel.name),
                 Xml(url),
-                Xml(&channel.logo)
+                Xml(row.logo)
             ),
         };
     }
@@ -157,6 +157,7 @@ pub struct Row<'a> {
     pub output_id: &'a str,
     pub category: &'a str,
     pub url: &'a str,
+    pub logo: &'a str,
     /// What the stream is, for players that would ask for it else (Kodi).
     pub mimetype: Option<&'static str>,
 }
@@ -168,7 +169,7 @@ fn extinf(out: &mut String, row: &Row<'_>, plus: bool) {
         out.push_str(" tvg-id=\"");
         out.push_str(row.output_id);
         attribute(out, "tvg-name", &channel.name);
-        attribute(out, "tvg-logo", &channel.logo);
+        attribute(out, "tvg-logo", row.logo);
         let _ = write!(out, "\" tvg-chno=\"{}", channel.number);
         attribute(out, "group-title", row.category);
         if channel.radio {

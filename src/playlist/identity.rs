@@ -58,7 +58,8 @@ pub fn keys(guide_id: &str, name: &str, url: &str) -> Keys {
     Keys { path: path(url), name: digest.finish() }
 }
 
-fn path(url: &str) -> u64 {
+/// Digest of what does not change in an address: see the head.
+pub fn path(url: &str) -> u64 {
     let mut digest = Digest::new();
     let Some((scheme, rest)) = url.split_once("://") else {
         digest.text(url);

@@ -13,7 +13,11 @@ use std::{
 
 use yagi_api::{ChannelDraft, ChannelPatch, ChannelSource, SourceDraft, UserDraft};
 
-use super::{m3u::Reader, refresh::Job, write};
+use super::{
+    job::{Cause, Job, Limits},
+    m3u::Reader,
+    write,
+};
 use crate::{events::Events, library::Library};
 
 /// A realistic mix: 9 % names with a comma, 10 % with catch-up, 1 % with two more directives.
@@ -81,8 +85,7 @@ fn playlist_figures_importing() {
     fs::write(&path, generate(count)).unwrap();
     let library = Library::open(&dir.path().join("state"), Events::default()).unwrap().library;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let draft =
-        SourceDraft { url: "/x.m3u".into(), kind: None, name: None, interval_s: None, ..SourceDraft::default() };
+    let draft = SourceDraft { url: "/x.m3u".into(), ..SourceDraft::default() };
     let source = runtime.block_on(library.create_source("t", draft)).unwrap();
     let refresh = |path: &std::path::Path| {
         let job = Job {
@@ -91,14 +94,15 @@ fn playlist_figures_importing() {
             known: library.catalog().validators(source.id),
             etag: None,
             last_modified: None,
-            min_percent: 50,
+            limits: Limits { min: 50, max_renamed: 100, max_added: 0 },
+            cause: Cause::Refresh,
             max_entries: 1_000_000,
             local: false,
             deadline: Instant::now() + Duration::from_secs(600),
         };
         let began = Instant::now();
         let open = || Ok(Box::new(BufReader::with_capacity(64 * 1024, fs::File::open(path)?)) as Box<_>);
-        let report = job.apply(&source, open).unwrap();
+        let report = job.apply(&source, &open).unwrap();
         (began.elapsed(), report)
     };
     let rss = status("VmRSS");

@@ -4,9 +4,15 @@
 
 pub mod forms;
 pub mod identity;
+pub mod job;
+pub mod kept;
+pub mod lineup;
+#[cfg(test)]
+mod lineup_tests;
 pub mod m3u;
 #[cfg(test)]
 mod measure;
+mod pages;
 pub mod refresh;
 #[cfg(test)]
 mod refresh_tests;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use yagi_api::{Channel, ChannelId, ChannelPatch, RefreshReport, SourceDraft, SourceId};
 
-use super::refresh::Job;
+use super::job::{Cause, Job, Limits};
 use crate::{
     events::Events,
     library::{
@@ -21,30 +21,24 @@ use crate::{
     },
 };
 
-struct Bench {
+pub(super) struct Bench {
     _tmp: TempDir,
-    library: Library,
-    source: SourceId,
-    runtime: tokio::runtime::Runtime,
+    pub library: Library,
+    pub source: SourceId,
+    pub runtime: tokio::runtime::Runtime,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let tmp = tempfile::tempdir().unwrap();
         let library = Library::open(tmp.path(), Events::default()).unwrap().library;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let draft = SourceDraft {
-            url: "http://p/list.m3u".into(),
-            kind: None,
-            name: None,
-            interval_s: None,
-            ..SourceDraft::default()
-        };
+        let draft = SourceDraft { url: "http://p/list.m3u".into(), ..SourceDraft::default() };
         let source = runtime.block_on(library.create_source("t", draft)).unwrap().id;
         Self { _tmp: tmp, library, source, runtime }
     }
 
-    fn refresh(&self, list: &str) -> Result<RefreshReport, String> {
+    pub fn refresh(&self, list: &str) -> Result<RefreshReport, String> {
         let catalog = self.library.catalog();
         let bytes = list.as_bytes().to_vec();
         let job = Job {
@@ -53,34 +47,37 @@ impl Bench {
             known: catalog.validators(self.source),
             etag: None,
             last_modified: None,
-            min_percent: catalog.settings().refresh_min_percent,
+            limits: Limits::of(catalog.settings()),
+            cause: Cause::Refresh,
             max_entries: 10_000,
             local: false,
             deadline: Instant::now() + Duration::from_secs(60),
         };
-        job.apply(catalog.source(self.source).unwrap(), || Ok(Box::new(Cursor::new(bytes.clone()))))
+        let open = || Ok(Box::new(Cursor::new(bytes.clone())) as Box<_>);
+        let report = job.apply(catalog.source(self.source).unwrap(), &open)?;
+        if report.held { Err(report.error.unwrap_or_default()) } else { Ok(report) }
     }
 
-    fn patch(&self, id: ChannelId, patch: ChannelPatch) {
+    pub fn patch(&self, id: ChannelId, patch: ChannelPatch) {
         self.runtime.block_on(self.library.update_channel("t", id, patch)).unwrap();
     }
 
     /// Number, name, listed.
-    fn rows(&self) -> Vec<(u32, String, bool)> {
+    pub fn rows(&self) -> Vec<(u32, String, bool)> {
         self.library.catalog().channels().iter().map(|c| (c.number, c.name.clone(), c.is_listed())).collect()
     }
 
-    fn find(&self, name: &str) -> Channel {
+    pub fn find(&self, name: &str) -> Channel {
         (**self.library.catalog().channels().iter().find(|c| c.name == name).unwrap()).clone()
     }
 }
 
-fn list(entries: &[(&str, &str)]) -> String {
+pub(super) fn list<T: std::fmt::Display>(entries: &[(T, T)]) -> String {
     let lines = entries.iter().map(|(name, path)| format!("#EXTINF:-1 group-title=\"G\",{name}\nhttp://h{path}\n"));
     format!("#EXTM3U\n{}", lines.collect::<String>())
 }
 
-fn counts(report: &RefreshReport) -> (u32, u32, u32, u32) {
+pub(super) fn counts(report: &RefreshReport) -> (u32, u32, u32, u32) {
     (report.seen, report.added, report.changed, report.retired)
 }
 
@@ -157,7 +154,7 @@ fn broken_downloads_change_nothing() {
     }
     let short = b.refresh(&list(&[("A", "/a")])).unwrap_err();
     assert!(short.contains("lists only 1 channels where 3 were") && short.contains("refresh_min_percent"), "{short}");
-    assert!(std::sync::Arc::ptr_eq(&before, &b.library.catalog()));
+    assert_eq!(before.channels(), b.library.catalog().channels());
 }
 
 #[test]

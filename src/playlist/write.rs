@@ -104,6 +104,7 @@ pub fn pieces(
                     output_id: &catalog.output_id(channel),
                     category: catalog.category_name(channel),
                     url: &url,
+                    logo: &catalog.logo(channel, &base),
                     mimetype: style.mimetype.then(|| mimetype(style.extension)),
                 };
                 style.form.entry(&mut out, &row);

@@ -22,7 +22,7 @@ pub struct Known {
 }
 
 const COLUMNS: &str = "id, version, number, name, category, logo, guide_id, sources, enabled, radio, catchup, added_at, \
-                       origin, retired_at, edited";
+                       origin, retired_at, edited, merge_key, guide_shift_min";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(Channel, u16)> {
     let channel = Channel {
@@ -40,6 +40,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Channel, u16)> {
         added_at: row.get(11)?,
         origin: row.get::<_, Option<u32>>(12)?.map(SourceId),
         retired_at: row.get(13)?,
+        merge_key: row.get(15)?,
+        merged_into: None,
+        guide_shift_min: row.get(16)?,
     };
     Ok((channel, row.get(14)?))
 }
@@ -80,12 +83,12 @@ pub fn known(conn: &Connection, origin: SourceId) -> rusqlite::Result<Vec<Known>
         .collect()
 }
 
-/// Gives the row its id.
+/// Gives the row its id, unless it has one already: a channel that comes back.
 pub fn insert(tx: &Connection, c: &mut Channel, edited: u16, keys: Option<Keys>) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO channels (version, number, name, category, logo, guide_id, sources, enabled, radio, catchup, added_at, \
-         origin, retired_at, edited, path_key, name_key) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         origin, retired_at, edited, path_key, name_key, merge_key, guide_shift_min, id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         c.version,
@@ -104,6 +107,9 @@ pub fn insert(tx: &Connection, c: &mut Channel, edited: u16, keys: Option<Keys>)
         edited,
         keys.map(|k| k.path.cast_signed()),
         keys.map(|k| k.name.cast_signed()),
+        c.merge_key,
+        c.guide_shift_min,
+        (c.id.0 > 0).then_some(c.id.0),
     ])?;
     c.id = ChannelId(last_id(tx)?);
     Ok(())
@@ -113,7 +119,7 @@ pub fn insert(tx: &Connection, c: &mut Channel, edited: u16, keys: Option<Keys>)
 pub fn update(tx: &Connection, c: &Channel, edited: u16) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "UPDATE channels SET version = ?2, number = ?3, name = ?4, category = ?5, logo = ?6, guide_id = ?7, sources = ?8, \
-         enabled = ?9, radio = ?10, catchup = ?11, retired_at = ?12, edited = ?13 WHERE id = ?1",
+         enabled = ?9, radio = ?10, catchup = ?11, retired_at = ?12, edited = ?13, merge_key = ?14, guide_shift_min = ?15 WHERE id = ?1",
     )?
     .execute(params![
         c.id.0,
@@ -129,6 +135,8 @@ pub fn update(tx: &Connection, c: &Channel, edited: u16) -> rusqlite::Result<()>
         c.catchup.as_ref().map(to_json).transpose()?,
         c.retired_at,
         edited,
+        c.merge_key,
+        c.guide_shift_min,
     ])
     .map(drop)
 }
@@ -137,6 +145,13 @@ pub fn set_keys(tx: &Connection, id: ChannelId, keys: Keys) -> rusqlite::Result<
     tx.prepare_cached("UPDATE channels SET path_key = ?2, name_key = ?3 WHERE id = ?1")?
         .execute(params![id.0, keys.path.cast_signed(), keys.name.cast_signed()])
         .map(drop)
+}
+
+pub fn keys(tx: &Connection, id: ChannelId) -> rusqlite::Result<Keys> {
+    tx.prepare_cached("SELECT path_key, name_key FROM channels WHERE id = ?1")?.query_row([id.0], |row| {
+        let key = |i| row.get::<_, Option<i64>>(i).map(|k| k.unwrap_or_default().cast_unsigned());
+        Ok(Keys { path: key(0)?, name: key(1)? })
+    })
 }
 
 pub fn delete(tx: &Connection, id: ChannelId) -> rusqlite::Result<()> {

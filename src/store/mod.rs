@@ -7,6 +7,9 @@
 mod backup;
 pub mod categories;
 pub mod channels;
+pub mod checks;
+pub mod generations;
+pub mod rules;
 mod schema;
 mod seal;
 pub mod settings;

@@ -106,6 +106,48 @@ ALTER TABLE sources ADD COLUMN max_upstreams INTEGER NOT NULL DEFAULT 0;
 -- HLS is new: who had every format has it too.
 UPDATE users SET formats = '[\"ts\",\"m3u8\"]' WHERE formats = '[\"ts\"]';
 ",
+    "
+CREATE TABLE rules (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    source INTEGER REFERENCES sources (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    -- JSON of the conditions and the action.
+    body TEXT NOT NULL
+) STRICT;
+CREATE TABLE generations (
+    source INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    report TEXT NOT NULL,
+    PRIMARY KEY (source, number)
+) STRICT, WITHOUT ROWID;
+-- What channels were before a generation changed them; packed.
+CREATE TABLE generation_rows (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    rows BLOB NOT NULL,
+    FOREIGN KEY (source, number) REFERENCES generations (source, number) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX generation_rows_of ON generation_rows (source, number);
+CREATE TABLE held (
+    source INTEGER PRIMARY KEY REFERENCES sources (id) ON DELETE CASCADE,
+    held TEXT NOT NULL
+) STRICT;
+ALTER TABLE channels ADD COLUMN merge_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE channels ADD COLUMN guide_shift_min INTEGER NOT NULL DEFAULT 0;
+-- What checks found, by the digest of an address's path.
+CREATE TABLE checks (
+    path_key INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    result TEXT NOT NULL
+) STRICT;
+CREATE INDEX checks_at ON checks (at);
+-- JSON of what else is said of a source.
+ALTER TABLE sources ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+",
 ];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.

@@ -33,6 +33,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
         last: row.get_ref(7)?.as_str_or_null()?.map(|text| from_json(7, text)).transpose()?,
         max_upstreams: row.get(11)?,
         state: RefreshState::Idle,
+        options: from_json(12, row.get_ref(12)?.as_str()?)?,
     };
     let validators = Validators { etag: row.get(8)?, last_modified: row.get(9)?, digest: row.get(10)? };
     Ok((source, validators))
@@ -41,7 +42,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
 pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
     conn.prepare(
         "SELECT id, version, name, kind, url, enabled, interval_s, last, etag, last_modified, digest, \
-         max_upstreams FROM sources ORDER BY id",
+         max_upstreams, options FROM sources ORDER BY id",
     )?
     .query_map([], read)?
     .collect()
@@ -50,7 +51,8 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
 /// Gives the row its id.
 pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO sources (version, name, kind, url, enabled, interval_s, max_upstreams) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO sources (version, name, kind, url, enabled, interval_s, max_upstreams, options) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             source.version,
             source.name,
@@ -58,7 +60,8 @@ pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
             source.url,
             source.enabled,
             source.interval_s,
-            source.max_upstreams
+            source.max_upstreams,
+            to_json(&source.options)?,
         ],
     )?;
     source.id = SourceId(last_id(tx)?);
@@ -67,8 +70,8 @@ pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
 
 pub fn update(tx: &Connection, source: &Source) -> rusqlite::Result<()> {
     tx.execute(
-        "UPDATE sources SET version = ?2, name = ?3, kind = ?4, url = ?5, enabled = ?6, interval_s = ?7, max_upstreams = ?8 \
-         WHERE id = ?1",
+        "UPDATE sources SET version = ?2, name = ?3, kind = ?4, url = ?5, enabled = ?6, interval_s = ?7, max_upstreams = ?8, \
+         options = ?9 WHERE id = ?1",
         params![
             source.id.0,
             source.version,
@@ -77,7 +80,8 @@ pub fn update(tx: &Connection, source: &Source) -> rusqlite::Result<()> {
             source.url,
             source.enabled,
             source.interval_s,
-            source.max_upstreams
+            source.max_upstreams,
+            to_json(&source.options)?,
         ],
     )
     .map(drop)

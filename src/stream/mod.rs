@@ -10,6 +10,7 @@ mod cutter;
 mod index;
 mod intake;
 mod life;
+pub mod look;
 mod meter;
 mod opening;
 mod psi;

@@ -58,10 +58,12 @@ pub fn streams(ask: &Ask<'_>) -> Pieces {
         Some(id) => Some(id.parse().map_or(CategoryId(0), CategoryId)),
     };
     let catalog = Arc::clone(ask.catalog);
+    let base = ask.base.to_string();
     let mut channels = page(ask, Lineup::new(ask).filter(move |c| wanted.is_none_or(|id| c.category == id)));
     rows(b"[".to_vec(), "]", move |out| {
         let Some(channel) = channels.next() else { return false };
-        wire::put(out, &wire::LiveRow::new(&channel, &catalog.output_id(&channel)));
+        let logo = catalog.logo(&channel, &base);
+        wire::put(out, &wire::LiveRow::new(&channel, &catalog.output_id(&channel), &logo));
         true
     })
 }

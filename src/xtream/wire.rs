@@ -213,13 +213,13 @@ pub struct LiveRow<'a> {
 }
 
 impl<'a> LiveRow<'a> {
-    pub fn new(channel: &'a Channel, output_id: &'a str) -> Self {
+    pub fn new(channel: &'a Channel, output_id: &'a str, logo: &'a str) -> Self {
         Self {
             num: channel.number,
             name: Text(&channel.name),
             stream_type: "live",
             stream_id: channel.id.0,
-            stream_icon: Text(&channel.logo),
+            stream_icon: Text(logo),
             epg_channel_id: output_id,
             added: Digits(channel.added_at),
             category_id: Digits(channel.category.0.into()),
@@ -248,7 +248,7 @@ pub struct PanelRow<'a> {
 impl<'a> PanelRow<'a> {
     pub fn new(channel: &'a Channel, output_id: &'a str, category_name: &'a str) -> Self {
         Self {
-            row: LiveRow::new(channel, output_id),
+            row: LiveRow::new(channel, output_id, &channel.logo),
             type_name: "Live Streams",
             category_name: Text(category_name),
             series_no: "",

@@ -81,13 +81,7 @@ impl Import {
 }
 
 async fn source(daemon: &Daemon, url: &str, kind: SourceKind) -> SourceId {
-    let draft = SourceDraft {
-        url: url.to_owned(),
-        kind: Some(kind),
-        name: None,
-        interval_s: Some(0),
-        ..SourceDraft::default()
-    };
+    let draft = SourceDraft { url: url.to_owned(), kind: Some(kind), interval_s: Some(0), ..SourceDraft::default() };
     daemon.app.library.create_source("test", draft).await.unwrap().id
 }
 

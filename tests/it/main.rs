@@ -15,6 +15,7 @@ mod http;
 mod imports;
 mod legal;
 mod limits;
+mod lineup;
 mod links;
 mod local;
 mod outputs;

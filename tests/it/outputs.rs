@@ -79,7 +79,6 @@ async fn hostile() -> (Daemon, Account) {
         let draft = SourceDraft {
             url: path.to_str().unwrap().into(),
             kind: Some(kind),
-            name: None,
             interval_s: Some(0),
             ..SourceDraft::default()
         };

@@ -95,7 +95,7 @@ async fn with_secrets(config: &str) -> Told {
         (origin.url("/nothing.xml?password=canary-list"), SourceKind::Guide),
         (origin.url("/text?password=canary-list&kind=xml"), SourceKind::Guide),
     ] {
-        let draft = SourceDraft { url, kind: Some(kind), name: None, interval_s: None, ..SourceDraft::default() };
+        let draft = SourceDraft { url, kind: Some(kind), ..SourceDraft::default() };
         library.create_source("test", draft).await.unwrap();
     }
     library.close().await;

@@ -13,17 +13,20 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "app", "auth", "guide", "hdhr", "hls", "library", "refresh", "routes", "stream", "tuner",
-            "upstream",
+            "admin", "app", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "refresh", "routes", "stream",
+            "tuner", "upstream",
         ],
     ),
     ("admin", &["app", "auth", "guide", "hdhr", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
-    ("routes", &["app", "auth", "library", "lists", "live", "stream", "tuner", "xtream"]),
+    ("routes", &["app", "auth", "library", "lists", "live", "logos", "stream", "tuner", "xtream"]),
     ("tuner", &["app", "hdhr", "library", "lists", "live"]),
     ("lists", &["app", "auth", "guide", "library", "live", "playlist", "xtream"]),
+    ("check", &["library", "playlist", "stream", "upstream"]),
+    ("moving", &["library"]),
+    ("logos", &["library", "upstream"]),
     ("live", &["app", "auth", "hls", "library", "stream", "upstream"]),
     // Of `admin` only the set of its watchers, which is a handle.
-    ("app", &["admin", "auth", "guide", "hls", "library", "refresh", "stream", "upstream"]),
+    ("app", &["admin", "auth", "check", "guide", "hls", "library", "logos", "refresh", "stream", "upstream"]),
     ("refresh", &["guide", "library", "playlist", "upstream"]),
     ("xtream", &["guide", "library"]),
     ("hdhr", &["library"]),
@@ -37,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("upstream", &[]),
 ];
 /// Leaves: they name each other at most.
-const TOOLBOX: &[&str] = &["cli", "clock", "config", "events", "http", "logs", "seats", "secret"];
+const TOOLBOX: &[&str] = &["cli", "clock", "config", "events", "http", "logs", "names", "seats", "secret"];
 const FORBIDDEN: &[&str] =
     &["util", "utils", "helper", "helpers", "manager", "service", "common", "dto", "impl", "info"];
 const MAX_LINES: usize = 500;

@@ -346,6 +346,9 @@ mod tests {
             added_at: 0,
             origin: None,
             retired_at: None,
+            merge_key: String::new(),
+            merged_into: None,
+            guide_shift_min: 0,
         }
     }
 

@@ -28,6 +28,7 @@ use crate::{library::rules::MAX_SOURCES, secret::redact};
 /// Reasons that are kept; the others are only counted.
 const MAX_NOTES: usize = 20;
 const MAX_URL: usize = 2048;
+const MAX_ATTRIBUTES: usize = 64;
 
 /// One channel of a list. All text is clean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub struct Entry {
     pub catchup: Option<Catchup>,
     /// In canonical spelling; at least one.
     pub sources: Vec<ChannelSource>,
+    /// Minutes of `tvg-shift`.
+    pub shift_min: i16,
+    /// All attributes of the line, if the reader keeps them.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// Something that was passed over.
@@ -107,6 +112,8 @@ pub struct Reader {
     first: String,
     /// Its text may name files, commands and groups of this machine.
     local: bool,
+    /// Entries carry all their attributes.
+    pub keep_attributes: bool,
     pub summary: Summary,
 }
 
@@ -140,6 +147,8 @@ impl Open {
         sources.clear();
         self.entry.number = 0;
         self.entry.radio = false;
+        self.entry.shift_min = 0;
+        self.entry.attributes.clear();
         self.entry.catchup = None;
         self.attributes = Attributes::default();
         self.headers.clear();
@@ -163,6 +172,7 @@ impl Reader {
             seen_info: false,
             first: String::new(),
             local: false,
+            keep_attributes: false,
             summary: Summary::default(),
         })
     }
@@ -286,8 +296,11 @@ impl Reader {
         self.seen_info = true;
         self.open.info = true;
         self.open.entry.line = self.lines.number();
-        let Self { lines, open: Open { entry, name, attributes, headers, .. }, sticky, .. } = self;
+        let Self { lines, open: Open { entry, name, attributes, headers, .. }, sticky, keep_attributes, .. } = self;
         let shown = attributes::split(&lines.text().trim_start()[8..], |key, value| {
+            if *keep_attributes && entry.attributes.len() < MAX_ATTRIBUTES {
+                entry.attributes.push((lower(key).into_owned(), clean(value, MAX_TEXT).into_owned()));
+            }
             match lower(key).as_ref() {
                 "tvg-id" => put(&mut entry.guide_id, value),
                 "tvg-name" => put(name, value),
@@ -299,6 +312,7 @@ impl Reader {
                     sticky.clear();
                 }
                 "tvg-chno" | "ch-number" | "channel-number" => entry.number = value.parse().unwrap_or(0),
+                "tvg-shift" => entry.shift_min = hours(value),
                 "radio" => entry.radio = ["true", "1", "yes"].iter().any(|w| w.eq_ignore_ascii_case(value)),
                 "http-user-agent" | "user-agent" | "http-referrer" | "http-referer" => {
                     headers::set(headers, key, value)
@@ -444,6 +458,12 @@ fn strip_word<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 
 fn lower(key: &str) -> Cow<'_, str> {
     if key.bytes().any(|b| b.is_ascii_uppercase()) { key.to_ascii_lowercase().into() } else { key.into() }
+}
+
+/// `+2`, `-1.5` hours as minutes; what is no number, or more than a day, is none.
+fn hours(text: &str) -> i16 {
+    let minutes = text.parse::<f32>().map_or(0.0, |h| h * 60.0);
+    if minutes.abs() <= 1440.0 { minutes.round() as i16 } else { 0 }
 }
 
 fn put(field: &mut String, value: &str) {

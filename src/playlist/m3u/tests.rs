@@ -34,6 +34,9 @@ fn describe(bytes: &[u8]) -> String {
         if e.number > 0 {
             let _ = write!(out, " number={}", e.number);
         }
+        if e.shift_min != 0 {
+            let _ = write!(out, " shift={}", e.shift_min);
+        }
         if e.radio {
             out.push_str(" radio");
         }

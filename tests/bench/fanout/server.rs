@@ -118,8 +118,7 @@ impl Server {
         runtime.block_on(async {
             let library = Library::open(&dir.path().join("state"), Events::default()).expect("a database").library;
             let url = list.to_str().expect("a path").to_owned();
-            let draft =
-                SourceDraft { url, kind: None, name: None, interval_s: Some(0), enabled: None, max_upstreams: None };
+            let draft = SourceDraft { url, interval_s: Some(0), ..SourceDraft::default() };
             library.create_source("bench", draft).await.expect("a source");
             library.close().await;
         });

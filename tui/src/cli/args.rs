@@ -11,7 +11,10 @@ pub use super::nouns::{
     CategoryVerb, ChannelFields, ChannelVerb, Export, GuideVerb, Kind, SettingVerb, SourceVerb, UrlArgs, UserFields,
     UserVerb,
 };
-use super::output::Format;
+use super::{
+    lineup::{LineupVerb, RuleVerb},
+    output::Format,
+};
 
 /// The terminal client of yagid. Without a verb it opens the terminal interface.
 #[derive(Debug, Parser)]
@@ -139,6 +142,28 @@ pub enum Verb {
     /// Playlists and guides that are fetched on a schedule
     #[command(subcommand, visible_alias = "source")]
     Sources(SourceVerb),
+    /// What refreshes made of playlists' channels: plan, accept, roll back
+    #[command(subcommand)]
+    Lineup(LineupVerb),
+    /// Rules that playlists' entries pass on their way to channels
+    #[command(subcommand, visible_alias = "rule")]
+    Rules(RuleVerb),
+    /// Where a channel and its programmes come from, and why
+    Explain {
+        /// Id or name of the channel
+        channel: String,
+    },
+    /// Check whether channels' pictures come, and what they are
+    Check {
+        /// Only channels that match these terms
+        filter: Vec<String>,
+        /// Show what was found
+        #[arg(long, short)]
+        list: bool,
+        /// Forget the checks that wait
+        #[arg(long)]
+        cancel: bool,
+    },
     /// The programme guide: its state, its channels, and what belongs to what
     #[command(subcommand)]
     Epg(GuideVerb),

@@ -136,6 +136,9 @@ const NOBODY: Channel = Channel {
     added_at: 0,
     origin: None,
     retired_at: None,
+    merge_key: String::new(),
+    merged_into: None,
+    guide_shift_min: 0,
 };
 
 async fn sheet(client: &Client, out: Out, rows: Vec<Channel>, dry_run: bool) -> Result<(), Fault> {
@@ -235,6 +238,7 @@ fn edit(
         sources,
         enabled: enabled.then_some(true).or(fields.disabled.then_some(false)),
         radio: fields.radio.then_some(true),
+        guide_shift_min: None,
     })
 }
 

@@ -11,6 +11,7 @@ mod clipboard;
 pub mod csv;
 pub mod edit;
 mod guide;
+pub mod lineup;
 mod live;
 mod logs;
 mod nouns;
@@ -66,6 +67,10 @@ async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
         Verb::Users(verb) => users::run(client, out, verb).await,
         Verb::Url(ask) => url::run(client, out, &ask).await,
         Verb::Sources(verb) => sources::run(client, out, verb).await,
+        Verb::Lineup(verb) => lineup::lineup(client, out, verb).await,
+        Verb::Rules(verb) => lineup::rules(client, out, verb).await,
+        Verb::Explain { channel } => lineup::explain(client, out, &channel).await,
+        Verb::Check { filter, list, cancel } => lineup::check(client, out, &filter, list, cancel).await,
         Verb::Epg(verb) => guide::run(client, out, verb).await,
         Verb::Guide { channel: Some(channel) } => guide::programmes(client, out, &channel).await,
         Verb::Guide { channel: None } => guide::status(client, out).await,

@@ -37,6 +37,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 interval_s: interval.as_deref().map(seconds).transpose()?,
                 enabled: None,
                 max_upstreams,
+                ..SourceDraft::default()
             };
             let row: Source =
                 client.post(&format!("{}{}", paths::SOURCES, if wait { "?wait=true" } else { "" }), &draft).await?;
@@ -52,6 +53,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 enabled: enabled.then_some(true).or(disabled.then_some(false)),
                 interval_s: interval.as_deref().map(seconds).transpose()?,
                 max_upstreams,
+                ..SourcePatch::default()
             };
             let row: Source = client.patch(&path(&row), &patch).await?;
             out.object(&row, || facts(&row))

@@ -305,7 +305,7 @@ fn guide(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let rows = paged(model, &model.guide_rows, area, move |g| {
         let style = match g.how {
             GuideMatch::None => theme.warn(),
-            GuideMatch::Name => theme.accent(),
+            GuideMatch::Name | GuideMatch::Learned => theme.accent(),
             GuideMatch::Id | GuideMatch::Testcard => theme.good(),
         };
         let best = g.suggestions.first();

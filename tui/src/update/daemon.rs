@@ -47,7 +47,7 @@ pub fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
                     model.sources.stale = true;
                     effects.push(Effect::Fetch(Ask::Guide));
                 }
-                Noun::Blocks => {}
+                Noun::Blocks | Noun::Rules | Noun::Lineup => {}
             }
         }
         Event::Job { job } => on_job(model, job),

@@ -1,0 +1,64 @@
+//! `/api/lineup`: generations of playlists' channels, plans, accept and rollback.
+//!
+//! Owns which source a path names. Must not enter: what a plan is, how rows come back. Invariant: whoever loses a channel by it is
+//! not streamed on.
+
+use std::sync::Arc;
+
+use yagi_api::{ApiError, Lineup, Rollback, Source, SourceId, SourceKind};
+
+use super::{Answer, Ask, aside, input, ok, rights};
+use crate::playlist;
+
+/// The playlist whose id or else whose name the path has.
+fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
+    let catalog = ask.app.library.catalog();
+    let by_id = ask.id.parse().ok().and_then(|id: SourceId| catalog.source(id));
+    by_id
+        .or_else(|| catalog.sources().iter().find(|s| s.name == ask.id))
+        .cloned()
+        .ok_or_else(|| input::missing("source", &ask.id))
+}
+
+fn row(ask: &Ask<'_>, source: &Source) -> Lineup {
+    let catalog = ask.app.library.catalog();
+    let known = catalog.lineups().get(&source.id).cloned().unwrap_or_default();
+    // The name may have changed since.
+    Lineup { source: source.id, name: source.name.clone(), ..known }
+}
+
+pub fn list(ask: &Ask<'_>) -> Answer {
+    input::only(&ask.request.query, &[])?;
+    let catalog = ask.app.library.catalog();
+    let lists = catalog.sources().iter().filter(|s| s.kind == SourceKind::Playlist);
+    let rows: Vec<Lineup> = lists.map(|s| row(ask, s)).collect();
+    ok(&serde_json::json!({"rev": catalog.rev, "total": rows.len(), "rows": rows}))
+}
+
+pub fn show(ask: &Ask<'_>) -> Answer {
+    ok(&row(ask, &*find(ask)?))
+}
+
+pub async fn plan(ask: Ask<'_>) -> Answer {
+    input::only(&ask.request.query, &["fetch"])?;
+    let (source, fresh) = (find(&ask)?, input::flag(&ask.request.query, "fetch")?);
+    let app = ask.app;
+    ok(&playlist::lineup::plan(&app.library, &app.fetcher, source.id, &app.config.config.import, fresh).await?)
+}
+
+pub async fn accept(ask: Ask<'_>) -> Answer {
+    let source = find(&ask)?;
+    tracing::info!(actor = ask.actor, source = source.name, "the held line-up was accepted");
+    let done = playlist::lineup::accept(&ask.app.library, source.id, &ask.app.config.config.import).await?;
+    rights::enforce(ask.app);
+    ok(&done)
+}
+
+pub async fn rollback(ask: Ask<'_>) -> Answer {
+    let source = find(&ask)?;
+    let Rollback { to } = if ask.request.body.is_empty() { Rollback::default() } else { input::body(ask.request)? };
+    let (library, actor) = (ask.app.library.clone(), ask.actor.clone());
+    let done = aside(move || library.rollback(&actor, source.id, to)).await??;
+    rights::enforce(ask.app);
+    ok(&done)
+}

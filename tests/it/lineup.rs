@@ -1,0 +1,111 @@
+//! The line-up through the whole daemon: a broken download is held, logos are served, checks see through a stream.
+
+use std::fmt::Write as _;
+
+use yagi_api::{ChannelPatch, RuleDraft, SourceDraft};
+
+use crate::support::{
+    daemon::Daemon,
+    origin::{Origin, Serve},
+    player::Player,
+    wait_until,
+};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n0000";
+
+fn list(names: &[&str]) -> Vec<u8> {
+    let mut out = "#EXTM3U\n".to_owned();
+    for name in names {
+        let _ = writeln!(out, "#EXTINF:-1 group-title=\"G\",{name}\nhttp://up.example/{name}.ts");
+    }
+    out.into_bytes()
+}
+
+async fn get(daemon: &Daemon, path: &str) -> (u16, Vec<u8>) {
+    let mut player = Player::get(daemon.address, path).await;
+    (player.status, player.body().await)
+}
+
+#[tokio::test]
+async fn a_broken_list_is_held_accepted_and_rolled_back_while_players_see_bytes() {
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    let alice = daemon.viewer("alice", 0).await;
+    let library = &daemon.app.library;
+    let draft = SourceDraft { url: origin.url("/list"), interval_s: Some(0), ..SourceDraft::default() };
+    let source = library.create_source("test", draft).await.unwrap().id;
+    let refresh = || daemon.app.refresher.queue_and_wait(source);
+    let serve = |names: &[&str]| origin.set("/list", Serve::Answer("200 OK", "text/plain", list(names)));
+    let playlist = async || get(&daemon, &format!("/get.php?{}", alice.query())).await.1;
+
+    serve(&["a", "b", "c", "d"]);
+    assert!(refresh().await.ok);
+    let before = playlist().await;
+    serve(&["x"]);
+    let held = refresh().await;
+    assert!(held.held && !held.ok, "{held:?}");
+    assert_eq!(playlist().await, before);
+
+    let caps = &daemon.app.config.config.import;
+    let plan = yagid::playlist::lineup::plan(library, &daemon.app.fetcher, source, caps, false).await.unwrap();
+    assert_eq!((plan.held, plan.added, plan.removed), (true, 1, 4));
+    yagid::playlist::lineup::accept(library, source, caps).await.unwrap();
+    assert_ne!(playlist().await, before);
+    let own = library.clone();
+    tokio::task::spawn_blocking(move || own.rollback("test", source, None).unwrap()).await.unwrap();
+    assert_eq!(playlist().await, before);
+
+    let rule: RuleDraft =
+        serde_json::from_str(r#"{"when":[{"field":"name","matches":"^a$"}],"then":{"do":"exclude"}}"#).unwrap();
+    library.create_rule("test", rule).await.unwrap();
+    serve(&["a", "b", "c", "d", "e"]);
+    let report = refresh().await;
+    assert!(report.ok && report.excluded == 1, "{report:?}");
+    assert!(!String::from_utf8(playlist().await).unwrap().contains(",a\n"));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn logos_are_served_when_they_are_pictures_and_only_those_of_the_line_up() {
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    let alice = daemon.viewer("alice", 0).await;
+    let (good, bad) = (daemon.channel("Good", &["testcard:"]).await, daemon.channel("Bad", &["testcard:"]).await);
+    origin.set("/good.png", Serve::Answer("200 OK", "text/html", PNG.to_vec()));
+    origin.set("/bad.png", Serve::Answer("200 OK", "image/png", b"<svg onload='x()'/>".to_vec()));
+    for (id, path) in [(good, "/good.png"), (bad, "/bad.png")] {
+        let patch = ChannelPatch { logo: Some(origin.url(path)), ..ChannelPatch::default() };
+        daemon.app.library.update_channel("test", id, patch).await.unwrap();
+    }
+    daemon.set(&[("logos", "serve".into())]).await;
+    let text = String::from_utf8(get(&daemon, &format!("/get.php?{}", alice.query())).await.1).unwrap();
+    let link = |id: yagi_api::ChannelId| {
+        let at = text.find(&format!("/logo/{id}/")).unwrap();
+        text[at..].split('"').next().unwrap().to_owned()
+    };
+    let mut player = Player::get(daemon.address, &link(good)).await;
+    assert_eq!(player.status, 200, "{}", player.head);
+    assert!(player.head.to_lowercase().contains("content-type: image/png"), "{}", player.head);
+    assert_eq!(player.body().await, PNG);
+    assert_eq!(get(&daemon, &link(bad)).await.0, 404);
+    assert_eq!(get(&daemon, &format!("/logo/{good}/0123456789ab")).await.0, 404);
+    // From the cache: the origin is asked no more.
+    let asked = origin.heads().len();
+    assert_eq!(get(&daemon, &link(good)).await.0, 200);
+    assert_eq!(origin.heads().len(), asked);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_sees_the_test_card_and_a_dead_address() {
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    origin.set("/gone.ts", Serve::Answer("404 Not Found", "text/plain", b"no".to_vec()));
+    let card = daemon.channel("Card", &["testcard:"]).await;
+    let dead = daemon.channel("Dead", &[&origin.url("/gone.ts")]).await;
+    let checker = daemon.app.checker.clone();
+    assert_eq!(checker.queue([card, dead]), 2);
+    wait_until("both are checked", || checker.status(0, 10).rows.len() == 2).await;
+    let rows = checker.status(0, 10).rows;
+    let of = |id| &rows.iter().find(|r| r.id == id).unwrap().check;
+    assert!(of(card).alive && of(card).video == "h264" && of(card).height > 100, "{:?}", of(card));
+    assert!(!of(dead).alive && of(dead).error.contains("404"), "{:?}", of(dead));
+    daemon.stop().await;
+}
