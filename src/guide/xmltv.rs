@@ -387,4 +387,6 @@ fn unescape(raw: &str) -> std::borrow::Cow<'_, str> {
 }
 
 #[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
 mod tests;

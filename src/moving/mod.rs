@@ -95,12 +95,14 @@ fn plan(
         let ace = get(row, "acestream_id");
         for text in [ace, get(row, "stream_url")].into_iter().filter(|t| !t.is_empty()) {
             match Locator::parse(text) {
-                Ok(locator) => {
+                // The old system knew nothing else, and files and commands are not for a foreign database to name.
+                Ok(locator @ (Locator::Http(_) | Locator::AceContent(_) | Locator::AceInfohash(_))) => {
                     let source = ChannelSource { url: locator.to_string(), headers: Vec::new() };
                     if !sources.contains(&source) {
                         sources.push(source);
                     }
                 }
+                Ok(_) => notes.push(format!("channel {id} ({name}): {} is not of the web or AceStream", redact(text))),
                 Err(why) => notes.push(format!("channel {id} ({name}): {} {why}", redact(text))),
             }
         }
