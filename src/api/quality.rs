@@ -50,8 +50,7 @@ impl Quality {
         // "H.265" is one word.
         let parts = name.split(|c: char| !(c.is_alphanumeric() || c == '.')).flat_map(|w| {
             let whole = ["h.265", "h.264", "x.265"].iter().any(|k| w.eq_ignore_ascii_case(k));
-            let split = w.split(move |c| c == '.' && !whole);
-            split
+            w.split(move |c| c == '.' && !whole)
         });
         for word in parts.filter(|w| !w.is_empty()) {
             if std::mem::take(&mut first) || word.len() > 7 {

@@ -123,9 +123,9 @@ setInterval(() => tell('at', {time: v.currentTime, width: v.videoWidth, frames: 
 </script>"#;
 
 /// A page with hls.js, and what it tells.
-async fn page(script: PathBuf) -> (std::net::SocketAddr, crate::support::Guard, mpsc::UnboundedReceiver<Value>) {
+async fn page(script: PathBuf) -> (std::net::SocketAddr, crate::support::Guard, mpsc::Receiver<Value>) {
     let script: Arc<Vec<u8>> = Arc::new(std::fs::read(script).unwrap());
-    let (told, heard) = mpsc::unbounded_channel();
+    let (told, heard) = mpsc::channel(1024);
     let (address, guard) = serve(move |mut socket| {
         let (script, told) = (script.clone(), told.clone());
         async move {
@@ -136,7 +136,8 @@ async fn page(script: PathBuf) -> (std::net::SocketAddr, crate::support::Guard, 
                 path => {
                     if let Some(text) = path.strip_prefix("/told/") {
                         let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-                        let _ = told.send(serde_json::from_str(&text).unwrap_or(json!({"what": "garbage"})));
+                        let said = serde_json::from_str(&text).unwrap_or(json!({"what": "garbage"}));
+                        let _ = told.send(said).await;
                     }
                     answer(&mut socket, "204 No Content", "text/plain", b"").await;
                 }

@@ -76,6 +76,7 @@ pub enum Ask {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "boxed as a whole wherever it goes")]
 pub enum Answer {
     Hello(Hello),
     Status(Status),

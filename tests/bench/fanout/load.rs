@@ -35,8 +35,7 @@ pub struct Load {
     viewers: Vec<Viewer>,
     epoll: OwnedFd,
     buffer: Vec<u8>,
-    /// By burst: how many checked viewers have it, and the age of the last one's in microseconds.
-    bursts: Option<BTreeMap<(usize, u64), (usize, u64)>>,
+    bursts: Option<Bursts>,
     churn: Option<Churn>,
 }
 
@@ -277,8 +276,11 @@ impl Load {
     }
 }
 
+/// By stream and burst: how many checked viewers have it, and the age of the last one's in microseconds.
+type Bursts = BTreeMap<(usize, u64), (usize, u64)>;
+
 impl Check {
-    fn feed(&mut self, bytes: &[u8], stream: usize, bursts: &mut Option<BTreeMap<(usize, u64), (usize, u64)>>) {
+    fn feed(&mut self, bytes: &[u8], stream: usize, bursts: &mut Option<Bursts>) {
         let now = clock_us();
         let before = std::mem::replace(&mut self.read_us, now);
         if before > 0 {

@@ -41,7 +41,7 @@ fn main() {
     let (mut rounds, mut seconds, mut names) = (3, 4, Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        let mut number = || args.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| usage());
+        let mut number = || args.next().and_then(|n| n.parse().ok()).unwrap_or_else(usage);
         match arg.as_str() {
             "--rounds" => rounds = number(),
             "--seconds" => seconds = number(),
@@ -57,7 +57,7 @@ fn main() {
         std::thread::available_parallelism().map_or(1, usize::from)
     );
     for name in names {
-        let scenario = scenarios::ALL.iter().find(|s| s.name == name).unwrap_or_else(|| usage());
+        let scenario = scenarios::ALL.iter().find(|s| s.name == name).unwrap_or_else(usage);
         println!("\n{}: {}", scenario.name, scenario.what);
         (scenario.run)(rounds.max(1) as usize, seconds.max(1));
     }

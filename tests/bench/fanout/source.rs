@@ -14,12 +14,9 @@ const STAMPS: u16 = 0x1f0;
 pub fn main(args: &[String]) {
     let number = |i: usize| args[i].parse::<u64>().expect("a number");
     let (rate, burst, streams) = (number(0), number(1) as usize, number(2).max(1));
-    let mut served = 0;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("{}", listener.local_addr().expect("bound").port());
-    for socket in listener.incoming().flatten() {
-        let step = served % streams;
-        served += 1;
+    for (socket, step) in listener.incoming().flatten().zip((0..streams).cycle()) {
         std::thread::spawn(move || serve(socket, rate, burst, step as f64 / streams as f64));
     }
 }

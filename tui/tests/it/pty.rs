@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::{
     fake::{Fake, typical},
-    terminal::Terminal,
+    terminal::{Terminal, until},
 };
 
 fn house() -> (tempfile::TempDir, Fake) {
@@ -146,11 +146,7 @@ fn a_terminal_that_goes_away_ends_it() {
     }
     // The other end of the line is closed, as when an SSH connection breaks.
     drop((reader, pty.master));
-    let start = std::time::Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        assert!(start.elapsed() < crate::terminal::PATIENCE, "it goes on without a terminal");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("it ends without a terminal", || child.try_wait().unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -19,7 +19,7 @@ use yagid::{
     logs::Logs,
 };
 
-use crate::terminal::{PATIENCE, Terminal};
+use crate::terminal::{PATIENCE, Terminal, until};
 
 /// The daemon with a runtime of its own.
 struct House {
@@ -109,15 +109,8 @@ impl House {
 
     /// The playlist of a user, until it holds a text.
     fn playlist_holds(&self, (name, password): &(String, String), text: &str) {
-        let start = Instant::now();
-        loop {
-            let list = self.get(&format!("/get.php?username={name}&password={password}&type=m3u_plus&output=ts"));
-            if list.contains(text) {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "no {text} in:\n{list}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let path = format!("/get.php?username={name}&password={password}&type=m3u_plus&output=ts");
+        until(text, || self.get(&path).contains(text).then_some(()));
     }
 }
 
@@ -157,25 +150,12 @@ fn from_the_start_card_to_a_playlist_in_three_answers() {
     terminal.press("y");
     terminal.wait("the link", |_| true);
     terminal.shows("Addresses of tv");
-    let start = Instant::now();
-    let link = loop {
-        match copied(&terminal) {
-            Some(link) => break link,
-            None => assert!(start.elapsed() < PATIENCE, "nothing was copied"),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let link = until("a copied link", || copied(&terminal));
     let path = link.split_once("://").unwrap().1.split_once('/').unwrap().1;
-    let start = Instant::now();
-    loop {
-        let got = house.get(&format!("/{path}"));
-        if got.contains("Channel One") && got.contains("Channel Two") {
-            assert!(got.contains("#EXTM3U"), "{got}");
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "{got}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let list = until("both channels in the list", || {
+        Some(house.get(&format!("/{path}"))).filter(|got| got.contains("Channel One") && got.contains("Channel Two"))
+    });
+    assert!(list.contains("#EXTM3U"), "{list}");
     terminal.press("\x1b");
     terminal.press("6");
     terminal.shows("2 seen");

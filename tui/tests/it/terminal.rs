@@ -13,6 +13,19 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take on a busy machine. Nothing is asserted about less.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What `found` gives at last; for what nobody announces.
+#[allow(clippy::disallowed_methods, reason = "the thread is the test's own")]
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What the terminal has been sent, as bytes and as a screen.
 pub struct Seen {
     pub parser: vt100::Parser,

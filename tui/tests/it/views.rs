@@ -222,7 +222,7 @@ fn the_code_on_the_screen_is_the_link() {
                 "▄" => (false, true),
                 _ => (false, false),
             };
-            painted && if y % 2 == 0 { upper } else { lower }
+            painted && if y.is_multiple_of(2) { upper } else { lower }
         };
         // As a phone sees it: some pixels for each module.
         const PIXELS: usize = 4;
