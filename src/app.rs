@@ -1,7 +1,7 @@
 //! The handles that surfaces are given.
 //!
-//! Owns nothing but references to the rooms. Must not enter: behaviour. Invariant: only `routes`, `live`, `admin` and
-//! `daemon` name this type.
+//! Owns nothing but references to the rooms. Must not enter: behaviour. Invariant: only `routes`, `live`, `admin`,
+//! `metrics` and `daemon` name this type.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 

@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,6 +40,15 @@ pub struct Auth {
     nobody: Secret,
     salt: RandomState,
     failures: Mutex<Failures>,
+    pub tally: Tally,
+}
+
+/// Logins since the start, by their result.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub accepted: AtomicU64,
+    pub wrong: AtomicU64,
+    pub limited: AtomicU64,
 }
 
 #[derive(Default)]
@@ -53,6 +65,7 @@ impl Auth {
             nobody: Secret::new("aaaaaaaaaaaa"),
             salt: RandomState::new(),
             failures: Mutex::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -62,6 +75,24 @@ impl Auth {
     /// An address that failed too often is refused whatever it sends. A name that failed too often, from wherever, is
     /// refused only with a wrong password: its owner is never locked out by others.
     pub fn login(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        password: &str,
+        ip: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Arc<Viewer>, Denied> {
+        let result = self.check(catalog, name, password, ip, now);
+        let count = match result {
+            Ok(_) => &self.tally.accepted,
+            Err(Denied::Credentials) => &self.tally.wrong,
+            Err(Denied::TooMany { .. }) => &self.tally.limited,
+        };
+        count.fetch_add(1, Relaxed);
+        result
+    }
+
+    fn check(
         &self,
         catalog: &Catalog,
         name: &str,

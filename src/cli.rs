@@ -4,13 +4,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flags;
 
 /// A headless IPTV daemon: one upstream fetch for any number of players.
 #[derive(Debug, Parser)]
-#[command(name = "yagid", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "yagid", version, about, args_conflicts_with_subcommands = true, after_help = EXITS)]
 pub struct Cli {
     #[command(subcommand)]
     pub verb: Option<Verb>,
@@ -18,11 +18,13 @@ pub struct Cli {
     pub common: Common,
 }
 
+const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 4 invalid configuration or file.";
+
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run the daemon (the default).
     Run(Common),
-    /// Tell what configuration is in force, or everything that is wrong with it.
+    /// Tell what configuration is in force, or everything that is wrong with it: faults, and what cannot be had here.
     CheckConfig {
         #[command(flatten)]
         common: Common,
@@ -30,17 +32,26 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Ask the running daemon whether it is well; for containers and monitors.
-    Healthcheck(Common),
-    /// Take in the replaced system's SQLite file: channels with their ids, categories, users, sources, settings. The daemon must
-    /// not run meanwhile.
+    /// Make the database, with the test card and a first viewer, and print the viewer's password.
+    Init {
+        #[command(flatten)]
+        common: Common,
+        /// Also write a configuration file that lists every key, if there is none.
+        #[arg(long)]
+        write_config: bool,
+    },
+    /// Read a playlist or guide into the database, or take in the replaced system's SQLite file (channels with their ids, categories,
+    /// users, sources, settings). The daemon must not run meanwhile.
     Import {
-        /// The old database.
-        database: PathBuf,
-        /// The old environment file.
+        /// A URL or a file of a playlist or guide, which becomes a source that is fetched on schedule; or the old database.
+        source: String,
+        /// What it is; told by its address when absent.
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
+        /// Of the replaced system: the old environment file.
         #[arg(long, value_name = "FILE")]
         env: Option<PathBuf>,
-        /// Passwords for users, as lines of name,password; others get new ones.
+        /// Of the replaced system: passwords for users, as lines of name,password; others get new ones.
         #[arg(long, value_name = "CSV")]
         passwords: Option<PathBuf>,
         /// Tell what would be taken in and change nothing.
@@ -48,6 +59,9 @@ pub enum Verb {
         dry_run: bool,
         #[command(flatten)]
         common: Common,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Copy the database into a new file, while the daemon runs or not.
     Backup {
@@ -56,6 +70,37 @@ pub enum Verb {
         #[command(flatten)]
         common: Common,
     },
+    /// Put a copy in the place of the database, while the daemon does not run; what was there is kept beside it.
+    Restore {
+        /// A file that `backup` made.
+        path: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Ask the running daemon whether it is well; for containers and monitors.
+    Healthcheck(Common),
+    /// Print a completion script.
+    Completions { shell: clap_complete::Shell },
+    /// Write man pages.
+    Man {
+        /// A directory.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Playlist,
+    Guide,
+}
+
+impl From<Kind> for yagi_api::SourceKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Playlist => Self::Playlist,
+            Kind::Guide => Self::Guide,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Args)]

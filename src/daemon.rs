@@ -35,11 +35,12 @@ use crate::{
     library::Library,
     logos::Logos,
     logs::Logs,
+    metrics::Metrics,
     refresh::Refresher,
     routes::{self, Routes},
     seats::Seats,
     stream::Streams,
-    tuner,
+    systemd, tuner,
     upstream::Upstreams,
 };
 
@@ -68,9 +69,27 @@ impl Daemon {
     /// # Errors
     /// When the state directory, the database, a listener or the admin socket cannot be had; says what to do.
     pub async fn start(loaded: Loaded, logs: Logs, events: Events) -> anyhow::Result<Self> {
+        Self::start_on(Vec::new(), loaded, logs, events).await
+    }
+
+    /// The same on listeners that were bound already, in place of the configured ones.
+    async fn start_on(
+        given: Vec<std::net::TcpListener>,
+        loaded: Loaded,
+        logs: Logs,
+        events: Events,
+    ) -> anyhow::Result<Self> {
         let config = &loaded.config;
         raise_file_limit();
-        let listeners: Vec<TcpListener> = config.server.listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
+        let listeners: Vec<TcpListener> = if given.is_empty() {
+            config.server.listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?
+        } else {
+            given.into_iter().map(serve::adopt).collect::<Result<_, _>>().context("a socket of the service manager")?
+        };
+        let figures = match config.metrics.listen.parse() {
+            Ok(address) => Some(listen(address).context("the key metrics.listen")?),
+            Err(_) => None,
+        };
         let addresses: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let secure: Vec<TcpListener> = config.server.tls_listen.iter().map(|a| listen(*a)).collect::<Result<_, _>>()?;
         let tls_addresses: Vec<SocketAddr> = secure.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
@@ -142,7 +161,10 @@ impl Daemon {
         });
         let plain = listeners.into_iter().map(|l| (l, None));
         let secure = secure.into_iter().map(|l| (l, acceptor.clone()));
-        let tasks = serve_all(&app, plain.chain(secure).collect(), socket, &stopping);
+        let mut tasks = serve_all(&app, plain.chain(secure).collect(), socket, &stopping);
+        if let Some(listener) = figures {
+            tasks.extend(serve_figures(&app, listener, &stopping));
+        }
         Ok(Self { app, addresses, tls_addresses, first_viewer, stop, tasks, _socket: held })
     }
 
@@ -214,8 +236,11 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
         let mut hup = signal(SignalKind::hangup())?;
-        let daemon = Daemon::start(loaded, logs, events).await?;
+        let given = systemd::listeners().context("a socket of the service manager")?;
+        let daemon = Daemon::start_on(given, loaded, logs, events).await?;
         greet(&daemon);
+        systemd::ready(&summary(&daemon.app));
+        let watch = tokio::spawn(report(daemon.app.clone()));
         loop {
             tokio::select! {
                 _ = term.recv() => break,
@@ -226,6 +251,8 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
                 }
             }
         }
+        watch.abort();
+        systemd::stopping();
         tokio::select! {
             () = daemon.stop() => {}
             _ = term.recv() => tracing::warn!("a second signal: ending at once"),
@@ -237,6 +264,57 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     runtime.shutdown_timeout(Duration::from_millis(500));
     log.flush(Duration::from_secs(1));
     ended
+}
+
+/// How often the service manager is told the figures.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How long the database may take for its word that it is well; a large import makes others wait.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+fn summary(app: &App) -> String {
+    format!("{} streams, {} clients", app.streams.rows().len(), app.seats.len())
+}
+
+/// Tells the service manager how things are, and that they are well as long as the database answers: a daemon that hangs is
+/// started anew.
+async fn report(app: Arc<App>) {
+    let watchdog = systemd::watchdog().map(|limit| limit / 3);
+    let mut beat = tokio::time::interval(watchdog.unwrap_or(STATUS_EVERY).min(STATUS_EVERY));
+    loop {
+        beat.tick().await;
+        systemd::status(&summary(&app));
+        if watchdog.is_some() {
+            match tokio::time::timeout(HEARTBEAT, app.library.answers()).await {
+                Ok(true) => systemd::alive(),
+                _ => tracing::error!("the database does not answer: the watchdog is not fed"),
+            }
+        }
+    }
+}
+
+fn serve_figures(app: &Arc<App>, listener: TcpListener, stopping: &watch::Receiver<bool>) -> [JoinHandle<()>; 2] {
+    let metrics = Metrics::new(app);
+    let limits = serve::Limits {
+        connections: 16,
+        header_timeout: Duration::from_secs(10),
+        body_bytes: 1 << 10,
+        body_timeout: Duration::from_secs(5),
+    };
+    let handler: serve::Handler = {
+        let (app, metrics) = (app.clone(), metrics.clone());
+        Arc::new(move |request| {
+            let (app, metrics) = (app.clone(), metrics.clone());
+            Box::pin(async move { metrics.handle(&app, &request) })
+        })
+    };
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "metrics are served"),
+        Err(error) => tracing::warn!(%error, "the address of the metrics is unknown"),
+    }
+    [
+        tokio::spawn(serve::serve_tcp(listener, limits, handler, stopping.clone(), None)),
+        tokio::spawn(metrics.follow(app.clone(), stopping.clone())),
+    ]
 }
 
 /// Prints the welcome where a person or a script reads it; a journal keeps no passwords.

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     fmt::{self, Write as _},
     io::{self, IsTerminal as _},
+    os::unix::net::UnixDatagram,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -63,6 +64,8 @@ enum Form {
     },
     /// Text with the priority in front and without the time, which the journal adds.
     Journal,
+    /// The journal's own protocol, with our fields as fields: `journalctl -u yagid F_USER=alice`.
+    Fields,
     Json,
 }
 
@@ -72,14 +75,20 @@ impl Logs {
     /// # Errors
     /// When the process has a subscriber already.
     pub fn install(config: &config::Log, events: Events) -> anyhow::Result<Self> {
+        let journal = if is_journal() && config.format == config::LogFormat::Text { Datagrams::open() } else { None };
         let form = match config.format {
             config::LogFormat::Json => Form::Json,
+            config::LogFormat::Text if journal.is_some() => Form::Fields,
             config::LogFormat::Text if is_journal() => Form::Journal,
             config::LogFormat::Text => {
                 Form::Text { colour: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
             }
         };
-        let ring = Arc::new(Ring::new(events, form, Some(Out::start(io::stderr(), form)?)));
+        let out = match journal {
+            Some(journal) => Out::start(journal, form)?,
+            None => Out::start(io::stderr(), form)?,
+        };
+        let ring = Arc::new(Ring::new(events, form, Some(out)));
         let (filter, handle) = reload::Layer::new(config::filter(&config.filter).map_err(anyhow::Error::msg)?);
         tracing_subscriber::registry().with(Sink(ring.clone()).with_filter(filter)).try_init()?;
         let hooked = ring.clone();
@@ -240,20 +249,68 @@ fn is_journal() -> bool {
     rustix::fs::fstat(io::stderr()).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
+/// The journal's socket: each write is one record.
+struct Datagrams(UnixDatagram);
+
+impl Datagrams {
+    /// None: then stderr, which the journal reads too.
+    fn open() -> Option<Self> {
+        let socket = UnixDatagram::unbound().ok()?;
+        socket.connect("/run/systemd/journal/socket").ok()?;
+        Some(Self(socket))
+    }
+}
+
+impl io::Write for Datagrams {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.0.send(record)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn priority(level: &str) -> u8 {
+    match level {
+        "ERROR" => 3,
+        "WARN" => 4,
+        "INFO" => 6,
+        _ => 7,
+    }
+}
+
+/// One `NAME=value` a line. Values hold no line breaks: they were escaped when the record was made.
+fn journal_fields(record: &LogRecord) -> String {
+    let text = line(record, Form::Journal);
+    let text = text.split_once('>').map_or(text.as_str(), |(_, text)| text);
+    let mut out = format!(
+        "PRIORITY={}\nSYSLOG_IDENTIFIER=yagid\nTARGET={}\nMESSAGE={text}",
+        priority(&record.level),
+        record.target
+    );
+    for (key, value) in &record.fields {
+        let name: String = key
+            .chars()
+            .take(60)
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
+        let _ = write!(out, "\nF_{name}={value}");
+    }
+    out
+}
+
 fn line(record: &LogRecord, form: Form) -> String {
     if form == Form::Json {
         return serde_json::to_string(record).unwrap_or_default();
     }
+    if form == Form::Fields {
+        return journal_fields(record);
+    }
     let level = record.level.as_str();
     let target = record.target.strip_prefix("yagid::").unwrap_or(&record.target);
     let mut out = if form == Form::Journal {
-        let priority = match level {
-            "ERROR" => 3,
-            "WARN" => 4,
-            "INFO" => 6,
-            _ => 7,
-        };
-        format!("<{priority}>{target}: {}", record.message)
+        format!("<{}>{target}: {}", priority(level), record.message)
     } else {
         let at = jiff::Timestamp::from_millisecond(record.at_ms).map_or_else(|_| String::new(), |t| format!("{t:.3}"));
         let (on, off) = match level {
@@ -334,6 +391,10 @@ mod tests {
         };
         let plain = Form::Text { colour: false };
         assert_eq!(line(&record, Form::Journal), "<6>live: client started agent=\"a b\" ip=::1");
+        assert_eq!(
+            line(&record, Form::Fields).lines().skip(3).collect::<Vec<_>>(),
+            ["MESSAGE=live: client started agent=\"a b\" ip=::1", "F_AGENT=a b", "F_IP=::1"]
+        );
         assert_eq!(line(&record, plain), "1970-01-01T00:00:00.000Z INFO  live: client started agent=\"a b\" ip=::1");
     }
 

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Notify;
 use yagi_api::{ChannelId, ClientId, ClientRow, ClientState, LimitPolicy, UserId};
 
@@ -32,6 +33,30 @@ struct Table {
     clients: BTreeMap<ClientId, Arc<Client>>,
     /// When a viewer's last take-over between devices was.
     takeovers: HashMap<UserId, Instant>,
+    /// Connections that have ended, by [`End`].
+    ended: [u64; End::ALL.len() + 1],
+    /// Seconds from a request to the first picture.
+    waits: Waits,
+}
+
+/// A histogram of seconds; clones observe into the same one.
+#[derive(Clone, Debug)]
+pub struct Waits(Histogram);
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self(Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0]))
+    }
+}
+
+impl Waits {
+    pub fn observe(&self, wait: Duration) {
+        self.0.observe(wait.as_secs_f64());
+    }
+
+    pub fn histogram(&self) -> Histogram {
+        self.0.clone()
+    }
 }
 
 /// What is asked for.
@@ -99,11 +124,15 @@ pub struct Client {
     state: AtomicU8,
     end: AtomicU8,
     waker: Mutex<Option<Arc<Notify>>>,
+    waits: Waits,
 }
 
 impl Client {
     pub fn set_state(&self, state: ClientState) {
-        self.state.store(state as u8, Relaxed);
+        let before = self.state.swap(state as u8, Relaxed);
+        if before == ClientState::Waiting as u8 && state != ClientState::Waiting {
+            self.waits.observe(self.since.elapsed());
+        }
     }
 
     fn state(&self) -> ClientState {
@@ -173,15 +202,19 @@ impl Deref for Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.table.lock().clients.remove(&self.client.id);
         let client = &self.client;
+        let why = client.ending().unwrap_or(End::Left);
+        let mut table = self.table.lock();
+        table.clients.remove(&client.id);
+        table.ended[why as usize] += 1;
+        drop(table);
         tracing::info!(
             user = client.name,
             ip = %client.ip,
             channel = client.channel_name,
             seconds = client.since.elapsed().as_secs(),
             bytes = client.out_bytes.load(Relaxed),
-            reason = client.ending().unwrap_or(End::Left).word(),
+            reason = why.word(),
             "client ended"
         );
     }
@@ -258,6 +291,7 @@ impl Seats {
             state: AtomicU8::new(0),
             end: AtomicU8::new(0),
             waker: Mutex::new(None),
+            waits: table.waits.clone(),
         });
         table.clients.insert(client.id, client.clone());
         drop(table);
@@ -293,6 +327,17 @@ impl Seats {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many connections have ended for which reason since the start.
+    pub fn ended(&self) -> [(End, u64); End::ALL.len()] {
+        let table = self.lock();
+        End::ALL.map(|end| (end, table.ended[end as usize]))
+    }
+
+    /// How long viewers waited for their first picture.
+    pub fn waits(&self) -> Waits {
+        self.lock().waits.clone()
     }
 
     /// Ends one connection. False if there is none of that id.

@@ -50,12 +50,7 @@ pub fn bind(path: &Path) -> anyhow::Result<(UnixListener, Held)> {
             path.display()
         );
     };
-    if path.as_os_str().len() > LONGEST {
-        bail!(
-            "the path of the admin socket is longer than {LONGEST} bytes: {}; choose a shorter one with --socket",
-            path.display()
-        );
-    }
+    fits(path)?;
     let private = prepare(dir)?;
     let mut lock_name = name.to_owned();
     lock_name.push(".lock");
@@ -76,6 +71,20 @@ pub fn bind(path: &Path) -> anyhow::Result<(UnixListener, Held)> {
     let held = Held { _lock: lock, path: path.to_owned(), own };
     socket.set_nonblocking(true)?;
     Ok((UnixListener::from_std(socket)?, held))
+}
+
+/// Whether the kernel takes so long a name.
+///
+/// # Errors
+/// Says how long it may be.
+pub fn fits(path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str().len() > LONGEST {
+        bail!(
+            "the path of the admin socket is longer than {LONGEST} bytes: {}; choose a shorter one with --socket",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Makes the directory, or looks whether the one that is there can be trusted. True: nobody else may enter it.

@@ -84,6 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("hdhr.networks", Kind::List(network), "networks that may use network tuners"),
     key("hdhr.tuners", Kind::Number(0, 255), "streams of a network tuner at once; 0: the viewer's limit, or 4"),
+    key("metrics.listen", Kind::Text(own_address), "where /metrics is answered, e.g. 127.0.0.1:9465; empty: nowhere"),
     key("demo.enabled", Kind::Switch, "test-card channel and first viewer on the first start"),
 ];
 
@@ -230,6 +231,11 @@ fn address(text: &str) -> Result<(), String> {
     text.parse::<SocketAddr>()
         .map(drop)
         .map_err(|_| "expected ADDRESS:PORT such as 0.0.0.0:8080 or [::]:8080".to_owned())
+}
+
+/// An address, or none.
+fn own_address(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { address(text) }
 }
 
 fn network(text: &str) -> Result<(), String> {

@@ -112,6 +112,11 @@ impl Loaded {
     }
 }
 
+/// Where the file is looked for when no flag names one.
+pub fn default_file(env: impl IntoIterator<Item = (String, String)>) -> Option<PathBuf> {
+    Places::of(&env.into_iter().collect()).file()
+}
+
 /// Loads the configuration of this process.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use keys::filter;
-pub use load::{Fault, Flags, Loaded, Origin, load};
+pub use load::{Fault, Flags, Loaded, Origin, default_file, load};
 
 /// All keys. `config/yagid.toml` lists them with the same defaults; a test compares the two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub struct Config {
     pub ace: Ace,
     pub hdhr: Hdhr,
     pub exec: BTreeMap<String, Exec>,
+    pub metrics: Metrics,
     pub demo: Demo,
 }
 
@@ -249,6 +250,14 @@ impl Default for Hdhr {
         ];
         Self { announce: String::new(), networks: private.map(str::to_owned).into(), tuners: 0 }
     }
+}
+
+/// Figures for Prometheus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where `/metrics` is answered, e.g. `127.0.0.1:9465`; empty: nowhere.
+    pub listen: String,
 }
 
 /// The first start.

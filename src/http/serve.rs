@@ -71,22 +71,34 @@ const LAST_BYTES: usize = 1 << 20;
 /// # Errors
 /// When the address is taken or not ours.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+    use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(!addr.ip().is_unspecified())?;
     }
+    socket.bind(&addr.into())?;
+    socket.listen(1024)?;
+    adopt(socket.into())
+}
+
+/// Takes a listener that is bound already.
+///
+/// # Errors
+/// When it is none of TCP.
+pub fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    let socket = socket2::SockRef::from(&listener);
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(VANISHED))?;
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5)).with_retries(2),
+        &socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(10))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(2),
     )?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Serves players until `stop` turns true; connections that are in the middle of a reply are given a moment.

@@ -35,6 +35,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::histogram::Histogram;
 use yagi_api::{ApiError, ChannelDraft, ChannelSource, Check, ErrorCode, NewUser, Source, SourceId, UserDraft};
 
 pub use self::catalog::{Catalog, Viewer, logo_tag};
@@ -129,6 +130,16 @@ impl Library {
             users::create(edit, &user)
         })
         .await
+    }
+
+    /// Whether the writer thread takes and answers jobs.
+    pub async fn answers(&self) -> bool {
+        self.writer.run(|_, _| ()).await.is_ok()
+    }
+
+    /// How long changes of the database took, in seconds.
+    pub fn seconds(&self) -> Histogram {
+        self.writer.seconds()
     }
 
     /// Drains the writer, checkpoints and closes the file; later changes are refused.

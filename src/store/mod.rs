@@ -28,7 +28,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use self::{
-    backup::backup,
+    backup::{backup, restore},
     seal::Sealer,
     writer::{Closed, Writer},
 };

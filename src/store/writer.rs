@@ -3,8 +3,9 @@
 //! Owns the one connection that writes and the state that goes with it. Must not enter: what a job does. Invariant: jobs run
 //! one after the other in the order of their arrival; the queue is bounded, so a flood waits outside.
 
-use std::{fs::File, io, thread};
+use std::{fs::File, io, thread, time::Instant};
 
+use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,19 +24,30 @@ enum Message<S> {
 pub struct Closed;
 
 /// Handle to the thread. Dropping the last one drains the queue and ends it too.
-pub struct Writer<S>(mpsc::Sender<Message<S>>);
+pub struct Writer<S> {
+    jobs: mpsc::Sender<Message<S>>,
+    /// Seconds that jobs took.
+    seconds: Histogram,
+}
 
 impl<S> Clone for Writer<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { jobs: self.jobs.clone(), seconds: self.seconds.clone() }
     }
 }
 
 impl<S: Send + 'static> Writer<S> {
     pub fn spawn(conn: Connection, state: S, lock: File) -> io::Result<Self> {
         let (sender, inbox) = mpsc::channel(QUEUE);
-        thread::Builder::new().name("yagid-store".to_owned()).spawn(move || serve(conn, state, inbox, lock))?;
-        Ok(Self(sender))
+        let seconds = Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
+        let clock = seconds.clone();
+        thread::Builder::new().name("yagid-store".to_owned()).spawn(move || serve(conn, state, inbox, lock, &clock))?;
+        Ok(Self { jobs: sender, seconds })
+    }
+
+    /// How long jobs took, without their waiting.
+    pub fn seconds(&self) -> Histogram {
+        self.seconds.clone()
     }
 
     /// Runs `job` on the thread. Once sent it runs to its end, also when the caller goes away.
@@ -45,7 +57,7 @@ impl<S: Send + 'static> Writer<S> {
         F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
     {
         let (message, answer) = wrap(job);
-        self.0.send(message).await.map_err(|_| Closed)?;
+        self.jobs.send(message).await.map_err(|_| Closed)?;
         answer.await.map_err(|_| Closed)
     }
 
@@ -56,14 +68,14 @@ impl<S: Send + 'static> Writer<S> {
         F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
     {
         let (message, answer) = wrap(job);
-        self.0.blocking_send(message).map_err(|_| Closed)?;
+        self.jobs.blocking_send(message).map_err(|_| Closed)?;
         answer.blocking_recv().map_err(|_| Closed)
     }
 
     /// Runs what is queued, checkpoints, closes the file and ends the thread.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.0.send(Message::Close(done)).await.is_ok() {
+        if self.jobs.send(Message::Close(done)).await.is_ok() {
             let _ = closed.await;
         }
     }
@@ -82,11 +94,21 @@ where
     (Message::Run(run), answer)
 }
 
-fn serve<S>(mut conn: Connection, mut state: S, mut inbox: mpsc::Receiver<Message<S>>, lock: File) {
+fn serve<S>(
+    mut conn: Connection,
+    mut state: S,
+    mut inbox: mpsc::Receiver<Message<S>>,
+    lock: File,
+    seconds: &Histogram,
+) {
     let mut done = None;
     while let Some(message) = inbox.blocking_recv() {
         match message {
-            Message::Run(job) => job(&mut conn, &mut state),
+            Message::Run(job) => {
+                let began = Instant::now();
+                job(&mut conn, &mut state);
+                seconds.observe(began.elapsed().as_secs_f64());
+            }
             Message::Close(reply) => {
                 done = Some(reply);
                 break;

@@ -18,6 +18,7 @@ mod limits;
 mod lineup;
 mod links;
 mod local;
+mod operations;
 mod outputs;
 mod proxies;
 mod secrets;

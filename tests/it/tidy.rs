@@ -13,10 +13,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "app", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "refresh", "routes", "stream",
-            "tuner", "upstream",
+            "admin", "app", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "metrics", "refresh",
+            "routes", "stream", "tuner", "upstream",
         ],
     ),
+    ("metrics", &["app"]),
+    ("offline", &["admin", "guide", "library", "refresh", "store", "upstream"]),
     ("admin", &["app", "auth", "guide", "hdhr", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
     ("routes", &["app", "auth", "library", "lists", "live", "logos", "stream", "tuner", "xtream"]),
     ("tuner", &["app", "hdhr", "library", "lists", "live"]),
@@ -40,7 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("upstream", &[]),
 ];
 /// Leaves: they name each other at most.
-const TOOLBOX: &[&str] = &["cli", "clock", "config", "events", "http", "logs", "names", "seats", "secret"];
+const TOOLBOX: &[&str] = &["cli", "clock", "config", "events", "http", "logs", "names", "seats", "secret", "systemd"];
 const FORBIDDEN: &[&str] =
     &["util", "utils", "helper", "helpers", "manager", "service", "common", "dto", "impl", "info"];
 const MAX_LINES: usize = 500;

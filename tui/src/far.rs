@@ -47,10 +47,12 @@ impl Far {
         }
         let program = std::env::var_os("YAGI_SSH").filter(|p| !p.is_empty()).unwrap_or_else(|| "ssh".into());
         // A private directory, or no sharing: whoever can open that socket can log in.
-        let control = std::env::var_os("XDG_RUNTIME_DIR")
-            .filter(|d| !d.is_empty())
-            .map(|dir| Path::new(&dir).join("yagi-ssh-%C"))
-            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".ssh/yagi-%C")));
+        let dir = |name: &str, below: &str| {
+            let dir = Path::new(&std::env::var_os(name).filter(|d| !d.is_empty())?).join(below);
+            // ssh gives up when it cannot make its socket there.
+            dir.is_dir().then(|| dir.join("yagi-ssh-%C"))
+        };
+        let control = dir("XDG_RUNTIME_DIR", "").or_else(|| dir("HOME", ".ssh"));
         Ok(Self { host, socket, program, control })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _, parser::ValueSource};
 use yagi::{
     app,
     cli::{
@@ -17,7 +17,10 @@ use yagi::{
 };
 
 fn main() -> ExitCode {
-    let args = Cli::parse();
+    let matches = Cli::command().get_matches();
+    // The variable tells of a socket of this machine, also to `yagi ssh`.
+    let named = matches.value_source("socket") == Some(ValueSource::CommandLine);
+    let args = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     // One thread: the client waits for the socket or for keys, nothing else.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = start(&runtime, args).unwrap_or_else(|fault| {
+    let code = start(&runtime, args, named).unwrap_or_else(|fault| {
         complain(&fault);
         fault.exit_code()
     });
@@ -35,10 +38,10 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start(runtime: &tokio::runtime::Runtime, mut args: Cli) -> Result<u8, Fault> {
+fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Result<u8, Fault> {
     let client = match args.verb.take() {
         Some(Verb::Ssh { host, args: rest }) => {
-            let far = Far::new(host, args.socket.clone())?;
+            let far = Far::new(host, args.socket.clone().filter(|_| named))?;
             let outer = args;
             // What follows is a command line of its own; flags before it hold for it too.
             args = Cli::try_parse_from(std::iter::once("yagi".to_owned()).chain(rest)).unwrap_or_else(|e| e.exit());

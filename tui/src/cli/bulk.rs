@@ -135,6 +135,7 @@ fn item_line(item: &ChangeItem) -> String {
     match item.change {
         Change::Created => format!("+ {name}"),
         Change::Deleted => format!("- {name}"),
+        Change::Updated | Change::Bulk if item.fields.is_empty() => format!("~ {name}"),
         Change::Updated | Change::Bulk => {
             let fields = item.fields.iter().map(|f| {
                 let (before, after) = (short(&f.before), short(&f.after));

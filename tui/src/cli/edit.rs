@@ -34,18 +34,18 @@ pub(super) async fn run(client: &Client, out: Out, sheet: &Sheet, dry_run: bool)
             return out.say("nothing was changed");
         }
         let refused = match attempt(client, out, sheet, &text, dry_run).await {
-            Err(fault) if matches!(fault.exit_code(), 4 | 5) => fault,
-            other => return other,
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
         };
-        super::output::complain(&refused);
-        if !again()? {
-            let (_, kept) = file.keep().map_err(|e| failed(e.error))?;
-            return Err(Fault::Own {
-                exit: refused.exit_code(),
-                message: "nothing was changed".into(),
-                hint: Some(format!("what you wrote is kept in {}", kept.display())),
-            });
+        if matches!(refused.exit_code(), 4 | 5) && again(&refused)? {
+            continue;
         }
+        let (_, kept) = file.keep().map_err(|e| failed(e.error))?;
+        return Err(Fault::Own {
+            exit: refused.exit_code(),
+            message: refused.to_string(),
+            hint: Some(format!("nothing was changed; what you wrote is kept in {}", kept.display())),
+        });
     }
 }
 
@@ -83,12 +83,13 @@ pub fn open(path: &Path) -> Result<(), Fault> {
 }
 
 /// Whether to edit again; without a terminal there is nobody to.
-fn again() -> Result<bool, Fault> {
+fn again(refused: &Fault) -> Result<bool, Fault> {
     let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
         return Ok(false);
     }
     let failed = |e: std::io::Error| Fault::own(1, e.to_string());
+    super::output::complain(refused);
     write!(stderr, "edit again? [Y/n] ").and_then(|()| stderr.flush()).map_err(failed)?;
     let mut answer = String::new();
     stdin.read_line(&mut answer).map_err(failed)?;

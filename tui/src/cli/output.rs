@@ -202,7 +202,7 @@ fn failed(error: io::Error) -> Fault {
 fn pairs(rows: &[(&'static str, String)]) -> Result<(), Fault> {
     let wide = rows.iter().map(|(k, _)| k.len()).max().unwrap_or(0);
     for (key, value) in rows {
-        line_out(&format!("{key:wide$}  {}", printable(value, 1000)))?;
+        line_out(format!("{key:wide$}  {}", printable(value, 1000)).trim_end())?;
     }
     Ok(())
 }

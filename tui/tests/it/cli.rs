@@ -53,11 +53,11 @@ impl House {
 fn json_is_the_rows_of_the_api() {
     let house = house();
     let lists = typical().lists;
-    for noun in ["streams", "clients"] {
-        assert_eq!(house.json(&[noun, "--json"]), Value::from(lists[noun].clone()), "{noun}");
-    }
-    for noun in ["channels", "categories", "users", "sources", "settings"] {
-        let rows = house.json(&[noun, "list", "--json"]);
+    // A row may have fields more than the fake's: their defaults.
+    for noun in ["streams", "clients", "channels", "categories", "users", "sources", "settings"] {
+        let list: &[&str] =
+            if matches!(noun, "streams" | "clients") { &[noun, "--json"] } else { &[noun, "list", "--json"] };
+        let rows = house.json(list);
         assert_eq!(rows.as_array().unwrap().len(), lists[noun].len(), "{noun}");
         for (row, expected) in rows.as_array().unwrap().iter().zip(&lists[noun]) {
             for (key, value) in expected.as_object().unwrap() {

@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
+use crate::canned;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// What the fake holds. Rows are JSON, so that tests can make them hostile.
@@ -329,6 +331,9 @@ async fn answer(shared: Shared, request: Request<Incoming>) -> Result<Response<B
 fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) -> Response<Body> {
     let parts: Vec<&str> = path.trim_start_matches("/api/").split('/').collect();
     let param = |key: &str| query.split('&').find_map(|p| p.strip_prefix(key)?.strip_prefix('='));
+    if let Some(answer) = canned::answer(rows, method, &parts, body) {
+        return full(200, &answer);
+    }
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["hello"]) => {
             full(200, &json!({"version": "0.1.0", "api": 1, "boot_id": rows.boot_id, "write": true, "host": "tv1"}))
@@ -344,7 +349,9 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
             let asked: Value = serde_json::from_str(body).unwrap_or_default();
             full(200, &probe(asked["url"].as_str().unwrap_or_default()))
         }
-        ("GET", ["guide", _]) => full(200, &json!([{"start": 1_795_500_000, "stop": 1_795_503_600, "title": "News"}])),
+        ("GET", ["guide", id]) if id.bytes().all(|b| b.is_ascii_digit()) => {
+            full(200, &json!([{"start": 1_795_500_000, "stop": 1_795_503_600, "title": "News"}]))
+        }
         ("GET", [noun @ ("settings" | "logs")]) => full(200, &json!(rows.lists[*noun])),
         ("PATCH", ["settings"]) => {
             let change: serde_json::Map<String, Value> = serde_json::from_str(body).unwrap_or_default();

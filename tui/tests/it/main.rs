@@ -1,5 +1,6 @@
 //! Tests of the client against a fake daemon on a real socket.
 
+mod canned;
 mod cli;
 mod fake;
 mod keys;
@@ -7,4 +8,5 @@ mod pty;
 mod real;
 mod stage;
 mod terminal;
+mod verbs;
 mod views;
