@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "yagid", &mut script);
-            say(String::from_utf8_lossy(&script).into_owned());
+            say(String::from_utf8_lossy(&script));
             Ok(())
         }
         Verb::Man { dir } => std::fs::create_dir_all(&dir)

@@ -74,6 +74,7 @@ fn chosen(ask: &UrlArgs, urls: &UserUrls, all: &Value) -> Result<(String, bool),
 fn facts(urls: &UserUrls, all: &Value) -> Vec<(&'static str, String)> {
     let mut facts = vec![("playlist", urls.playlist.clone())];
     facts.extend(all["short"].as_str().map(|u| ("short", u.to_owned())));
+    facts.extend(all["short_guide"].as_str().map(|u| ("short guide", u.to_owned())));
     facts.extend([
         ("guide", urls.guide.clone()),
         ("server", urls.server.clone()),
@@ -82,6 +83,7 @@ fn facts(urls: &UserUrls, all: &Value) -> Vec<(&'static str, String)> {
         ("stream", urls.stream.clone().unwrap_or_else(|| "-".into())),
     ]);
     facts.extend(all["hdhr"].as_str().map(|u| ("hdhomerun", u.to_owned())));
+    facts.extend(urls.notes.iter().map(|note| ("note", note.clone())));
     facts
 }
 

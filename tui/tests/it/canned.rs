@@ -14,7 +14,10 @@ pub fn answer(rows: &Rows, method: &Method, path: &[&str], body: &str) -> Option
         ("POST", ["undo" | "redo"]) => {
             applied(&json!({"operations": [{"op": "update", "noun": "channels", "id": 1001, "row": {"number": 7}}]}))
         }
-        ("GET", ["changes", id]) => rows.lists.get("changes")?.iter().find(|r| r["id"].to_string() == *id)?.clone(),
+        ("GET", ["changes", id]) => {
+            let id: u64 = id.parse().ok()?;
+            rows.lists.get("changes")?.iter().find(|r| r["id"] == id)?.clone()
+        }
         ("POST", ["reload"]) => json!({"file": "/etc/yagid/yagid.toml", "changed": [
             {"key": "log.filter", "before": "info", "after": "debug", "applied": true},
             {"key": "server.listen", "before": ["[::]:8080"], "after": ["[::]:80"], "applied": false}]}),
