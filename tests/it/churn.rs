@@ -145,7 +145,8 @@ async fn come_and_go(cycles: u64) {
     }
     println!("{cycles} cycles: RSS {} kB after the first half, {} kB after the second", rss[0], rss[1]);
     assert!(rss[1] <= rss[0] + rss[0] / 20, "memory grows: {rss:?} kB");
-    assert!(process.figure("Threads:") <= before.1, "threads are left");
+    // The runtime's threads for blocking work end by themselves when they were idle for ten seconds; it has at most eight.
+    assert!(process.figure("Threads:") <= before.1 + 8, "threads are left");
     wait_until("the upstream to see its connection closed", || origin.open("/a").0 == 0).await;
     assert!(origin.open("/a").1 <= 1, "never two connections to one upstream");
     process.stop().await;
