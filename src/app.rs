@@ -5,9 +5,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+use arc_swap::ArcSwap;
+
 use crate::{
-    admin::Watchers,
+    admin::{Roles, Watchers},
     auth::Auth,
+    blocks::Blocks,
     check::Checker,
     config::Loaded,
     events::Events,
@@ -19,12 +22,19 @@ use crate::{
     logs::Logs,
     refresh::Refresher,
     seats::Seats,
+    secret::Secret,
+    seen::Seen,
     stream::Streams,
     upstream::{Fetcher, Upstreams},
 };
 
 pub struct App {
-    pub config: Arc<Loaded>,
+    /// These four are swapped by a reload.
+    pub config: ArcSwap<Loaded>,
+    pub addressing: ArcSwap<Addressing>,
+    /// Networks that may ask for AceStream content without an account.
+    pub open_networks: ArcSwap<Vec<Network>>,
+    pub roles: ArcSwap<Roles>,
     pub library: Library,
     pub guide: Guide,
     pub auth: Auth,
@@ -32,13 +42,14 @@ pub struct App {
     pub upstreams: Upstreams,
     pub hls: Hls,
     pub seats: Seats,
+    pub seen: Seen,
+    pub blocks: Blocks,
     pub refresher: Refresher,
     pub fetcher: Fetcher,
     pub logos: Logos,
     pub checker: Checker,
     pub events: Events,
     pub logs: Logs,
-    pub addressing: Addressing,
     /// Where players connect; the real ports.
     pub addresses: Vec<SocketAddr>,
     /// Lists that players fetch again and again.
@@ -48,8 +59,8 @@ pub struct App {
     /// Of the TLS listeners, if there are any.
     pub certificate: Option<Arc<Certificate>>,
     pub watchers: Watchers,
-    /// Networks that may ask for AceStream content without an account.
-    pub open_networks: Vec<Network>,
+    /// What callers of the admin API over TCP must know; none: there is no such listener.
+    pub token: Option<Secret>,
     /// Differs after each start.
     pub boot_id: String,
     pub started: Instant,

@@ -10,7 +10,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ pub enum Denied {
 }
 
 pub struct Auth {
-    tries: u32,
+    tries: AtomicU32,
     /// Compared with when there is no such name.
     nobody: Secret,
     salt: RandomState,
@@ -61,12 +61,17 @@ impl Auth {
     /// `tries` failures within a minute are let pass; 0 means 1.
     pub fn new(tries: u32) -> Self {
         Self {
-            tries: tries.max(1),
+            tries: AtomicU32::new(tries.max(1)),
             nobody: Secret::new("aaaaaaaaaaaa"),
             salt: RandomState::new(),
             failures: Mutex::default(),
             tally: Tally::default(),
         }
+    }
+
+    /// Another number of tries from now on.
+    pub fn set_tries(&self, tries: u32) {
+        self.tries.store(tries.max(1), Relaxed);
     }
 
     /// The viewer with this name and password; instead of the password its token will do, and with the token the name may
@@ -100,15 +105,16 @@ impl Auth {
         ip: Option<IpAddr>,
         now: Instant,
     ) -> Result<Arc<Viewer>, Denied> {
+        let tries = self.tries.load(Relaxed);
         let address = ip.map(|ip| self.salt.hash_one(network(ip)));
         let name_key = self.salt.hash_one(Key("name", name));
         let mut wait = None;
         if let Some(address) = address {
             let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(wait) = failures.addresses.refused(address, self.tries, now) {
+            if let Some(wait) = failures.addresses.refused(address, tries, now) {
                 return Err(Denied::TooMany { retry_after_s: wait });
             }
-            wait = failures.names.refused(name_key, self.tries, now);
+            wait = failures.names.refused(name_key, tries, now);
         }
         let viewer = if name.is_empty() { catalog.viewer_by_token(password) } else { catalog.viewer(name) };
         let right = viewer.map_or(&self.nobody, |v| &v.password).matches(password);
@@ -121,10 +127,10 @@ impl Auth {
         }
         if let (Some(address), Some(ip)) = (address, ip) {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.names.add(name_key, self.tries, now);
-            if failures.addresses.add(address, self.tries, now) {
+            failures.names.add(name_key, tries, now);
+            if failures.addresses.add(address, tries, now) {
                 drop(failures);
-                tracing::warn!(%ip, tries = self.tries, "too many failed logins: the address is refused for a minute");
+                tracing::warn!(%ip, tries, "too many failed logins: the address is refused for a minute");
             }
         }
         Err(wait.map_or(Denied::Credentials, |retry_after_s| Denied::TooMany { retry_after_s }))

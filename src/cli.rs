@@ -32,6 +32,8 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the admin API as an OpenAPI document.
+    Openapi,
     /// Make the database, with the test card and a first viewer, and print the viewer's password.
     Init {
         #[command(flatten)]

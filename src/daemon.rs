@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -25,13 +26,14 @@ use crate::{
     admin,
     app::App,
     auth::Auth,
+    blocks::Blocks,
     check::Checker,
-    config::Loaded,
+    config::{self, Loaded},
     events::Events,
     guide::Guide,
     hdhr::discovery,
     hls::Hls,
-    http::{Addressing, Prepared, serve, tls::Certificate},
+    http::{Prepared, serve, tls::Certificate},
     library::Library,
     logos::Logos,
     logs::Logs,
@@ -39,6 +41,7 @@ use crate::{
     refresh::Refresher,
     routes::{self, Routes},
     seats::Seats,
+    seen::Seen,
     stream::Streams,
     systemd, tuner,
     upstream::Upstreams,
@@ -130,23 +133,26 @@ impl Daemon {
             stopping.clone(),
         );
         let checker = Checker::start(library.clone(), streams.clone(), checks, stopping.clone());
-        let networks = |list: &[String]| list.iter().filter_map(|n| n.parse().ok()).collect();
+        let (addressing, open_networks, roles) = admin::derived(config);
+        let token = admin::token(&config.admin).context("the key admin.token_file")?;
+        let desk = admin_listener(&config.admin)?;
         let app = Arc::new(App {
-            addressing: Addressing {
-                public: config.server.public_url.parse().ok(),
-                trusted: networks(&config.server.trusted_proxies),
-            },
+            addressing: ArcSwap::from_pointee(addressing),
+            roles: ArcSwap::from_pointee(roles),
+            token,
             addresses: addresses.clone(),
             prepared: Prepared::default(),
-            tuner_networks: networks(&config.hdhr.networks),
+            tuner_networks: config.hdhr.networks.iter().filter_map(|n| n.parse().ok()).collect(),
             certificate,
             watchers: admin::Watchers::default(),
-            open_networks: networks(&config.ace.open_networks),
+            open_networks: ArcSwap::from_pointee(open_networks),
             auth: Auth::new(config.server.login_tries),
             seats: Seats::default(),
+            seen: Seen::default(),
+            blocks: Blocks::default(),
             boot_id: boot_id()?,
             started: Instant::now(),
-            config: Arc::new(loaded),
+            config: ArcSwap::from_pointee(loaded),
             library,
             guide,
             streams,
@@ -161,21 +167,11 @@ impl Daemon {
         });
         let plain = listeners.into_iter().map(|l| (l, None));
         let secure = secure.into_iter().map(|l| (l, acceptor.clone()));
-        let mut tasks = serve_all(&app, plain.chain(secure).collect(), socket, &stopping);
+        let mut tasks = serve_all(&app, plain.chain(secure).collect(), socket, desk, &stopping);
         if let Some(listener) = figures {
             tasks.extend(serve_figures(&app, listener, &stopping));
         }
         Ok(Self { app, addresses, tls_addresses, first_viewer, stop, tasks, _socket: held })
-    }
-
-    /// Reads certificate and key anew: for new connections, running ones are not touched.
-    pub fn reload_certificate(&self) {
-        let Some(certificate) = &self.app.certificate else { return };
-        let server = &self.app.config.config.server;
-        match certificate.reload(&server.tls_cert, &server.tls_key) {
-            Ok(()) => tracing::info!(file = %server.tls_cert.display(), "certificate read anew"),
-            Err(e) => tracing::error!(error = %e, "the new certificate is of no use; the old one stays"),
-        }
     }
 
     /// Ends everything: no new clients, viewers by FIN, engine sessions stopped, the database closed.
@@ -196,7 +192,8 @@ impl Daemon {
         let mut out = String::new();
         let address = self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let server = format!("http://{}:{}", crate::http::base::bracketed(address.ip()), address.port());
-        let socket = self.app.config.config.paths.socket.display();
+        let config = self.app.config.load();
+        let socket = config.config.paths.socket.display();
         // Writing to a String cannot fail.
         let _ = writeln!(out, "yagid {} serves players at {server}", env!("CARGO_PKG_VERSION"));
         if let Some(viewer) = &self.first_viewer {
@@ -245,10 +242,13 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => {
-                    tracing::info!("SIGHUP: settings apply at once by themselves; changes of the file need a restart");
-                    daemon.reload_certificate();
-                }
+                _ = hup.recv() => match admin::reload(&daemon.app) {
+                    Ok(done) => tracing::info!(keys = done.changed.len(), "SIGHUP: the configuration was read again"),
+                    Err(error) => {
+                        tracing::error!(%error, "SIGHUP: the configuration stays as it was");
+                        admin::reload_certificate(&daemon.app);
+                    }
+                },
             }
         }
         watch.abort();
@@ -332,9 +332,11 @@ fn serve_all(
     app: &Arc<App>,
     listeners: Vec<(TcpListener, Option<TlsAcceptor>)>,
     socket: tokio::net::UnixListener,
+    desk: Option<TcpListener>,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    let config = &app.config.config.server;
+    let loaded = app.config.load_full();
+    let config = &loaded.config.server;
     let public = serve::Limits {
         connections: config.max_connections as usize,
         header_timeout: Duration::from_secs(config.header_timeout_s.into()),
@@ -361,17 +363,22 @@ fn serve_all(
         .into_iter()
         .map(|(l, tls)| tokio::spawn(serve::serve_tcp(l, public, players.clone(), stopping.clone(), tls)))
         .collect();
+    if let Some(desk) = desk {
+        let few = serve::Limits { connections: 64, ..private };
+        tasks.push(tokio::spawn(serve::serve_tcp(desk, few, admins.clone(), stopping.clone(), None)));
+    }
     tasks.push(tokio::spawn(serve::serve_unix(socket, private, admins, stopping.clone())));
     limit_accounts(app);
     tasks.push(tokio::spawn(app.hls.clone().run(stopping.clone())));
     tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
+    tasks.push(tokio::spawn(keep_seen(app.clone(), stopping.clone())));
     tasks.extend(announce_tuner(app, stopping));
     tasks
 }
 
 /// The network tuner's discovery, when a viewer is named for it. Without it the tuner is used by its address.
 fn announce_tuner(app: &Arc<App>, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    if app.config.config.hdhr.announce.is_empty() {
+    if app.config.load().config.hdhr.announce.is_empty() {
         return Vec::new();
     }
     let mut tasks = Vec::new();
@@ -413,6 +420,42 @@ async fn follow_settings(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
+}
+
+/// Writes the last logins once a minute, and at the end: never one by one.
+async fn keep_seen(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    let mut ended = false;
+    while !ended {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+            _ = async { stopping.wait_for(|s| *s).await.is_ok() } => ended = true,
+        }
+        let fresh = app.seen.fresh();
+        if fresh.is_empty() {
+            continue;
+        }
+        let rows = fresh.into_iter().map(|(user, last)| (user, last.at, last.agent, last.ip.to_string())).collect();
+        if let Err(error) = app.library.record_seen(rows).await {
+            tracing::warn!(%error, "the last logins could not be kept");
+        }
+    }
+}
+
+/// The admin API over TCP, when the configuration wants it.
+fn admin_listener(config: &config::Admin) -> anyhow::Result<Option<TcpListener>> {
+    if config.listen.is_empty() {
+        return Ok(None);
+    }
+    let address: SocketAddr = config.listen.parse().context("the key admin.listen")?;
+    if !address.ip().is_loopback() && !config.allow_plaintext {
+        return Err(anyhow!(
+            "admin.listen is {address}, which others can reach, and without TLS the token travels in clear text: listen on \
+             127.0.0.1 behind a TLS proxy or an ssh tunnel, or set admin.allow_plaintext"
+        ));
+    }
+    let listener = listen(address).context("the key admin.listen")?;
+    tracing::info!(address = %listener.local_addr()?, "the admin API is served over TCP too");
+    Ok(Some(listener))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

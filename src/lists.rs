@@ -36,7 +36,7 @@ const LONGEST_KEY: usize = 512;
 /// The address that links in this answer carry.
 pub fn base(app: &App, request: &Request) -> Base {
     let local = request.local.map_or((Ipv4Addr::LOCALHOST.into(), 80), |a| (a.ip(), a.port()));
-    app.addressing.base(&request.headers, request.peer.ip(), local, request.secure)
+    app.addressing.load().base(&request.headers, request.peer.ip(), local, request.secure)
 }
 
 /// Name and password, or no name and a token: of the path, or of `token=`.

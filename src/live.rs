@@ -67,7 +67,7 @@ fn too_many(retry_after_s: u32) -> Reply {
 /// The address a request comes from, behind trusted proxies the client's own.
 pub fn client_ip(app: &App, request: &Request) -> IpAddr {
     let peer = request.peer.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
-    app.addressing.client_ip(&request.headers, peer)
+    app.addressing.load().client_ip(&request.headers, peer)
 }
 
 /// Login alone; the account may be expired or disabled.
@@ -81,7 +81,10 @@ pub fn login(
     name: &str,
     password: &str,
 ) -> Result<Arc<Viewer>, Denied> {
-    app.auth.login(catalog, name, password, Some(client_ip(app, request)), Instant::now())
+    let ip = client_ip(app, request);
+    let viewer = app.auth.login(catalog, name, password, Some(ip), Instant::now())?;
+    app.seen.login(viewer.user.id, crate::clock::epoch_now(), request.agent(), ip);
+    Ok(viewer)
 }
 
 /// Login of an account that may watch now.
@@ -215,7 +218,7 @@ pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Opt
         (Some(name), Some(password)) => {
             admit(app, catalog, request, name, password).map(Some).map_err(|refusal| Box::new(refusal.reply()))
         }
-        _ if app.open_networks.iter().any(|n| n.contains(client_ip(app, request))) => Ok(None),
+        _ if app.open_networks.load().iter().any(|n| n.contains(client_ip(app, request))) => Ok(None),
         _ => Err(Box::new(text(
             StatusCode::UNAUTHORIZED,
             "expected ?username=&password= of a viewer, or an address of ace.open_networks",
@@ -251,13 +254,17 @@ async fn watch(
     }
     let seated = async {
         let seat = seat(app, request, catalog, viewer, &wanted, tuners)?;
-        let ticket = attended(request, &seat, app.streams.open(&wanted)).await?.map_err(|e| no_stream(&wanted, &e))?;
+        let ticket =
+            attended(request, &seat, app.streams.open(&wanted)).await?.map_err(|e| no_stream(app, &wanted, &e))?;
         Ok::<_, Box<Reply>>((seat, ticket))
     };
     let (seat, ticket) = match seated.await {
         Ok(seated) => seated,
         Err(reply) => return *reply,
     };
+    if let Some(channel) = wanted.channel {
+        app.seen.channel(channel, crate::clock::epoch_now(), None);
+    }
     seat.stream.store(ticket.stream_id(), std::sync::atomic::Ordering::Relaxed);
     request.handover.to(move |socket| {
         tokio::spawn(ticket.join(socket, seat));
@@ -324,7 +331,10 @@ async fn attended<T>(request: &Request, seat: &Seat, work: impl Future<Output = 
     Err(Box::new(text(StatusCode::SERVICE_UNAVAILABLE, why)))
 }
 
-fn no_stream(wanted: &Wanted, error: &OpenError) -> Box<Reply> {
+fn no_stream(app: &App, wanted: &Wanted, error: &OpenError) -> Box<Reply> {
+    if let Some(channel) = wanted.channel {
+        app.seen.channel(channel, crate::clock::epoch_now(), Some(error.to_string()));
+    }
     tracing::warn!(channel = wanted.name, error = %error, "no stream");
     let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut reply = text(status, error);

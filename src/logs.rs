@@ -46,6 +46,7 @@ const WAITING: usize = 1024;
 pub struct Logs {
     ring: Arc<Ring>,
     filter: Option<reload::Handle<Targets, Registry>>,
+    filter_text: Arc<Mutex<String>>,
 }
 
 struct Ring {
@@ -102,12 +103,13 @@ impl Logs {
                 out.flush(Duration::from_millis(500));
             }
         }));
-        Ok(Self { ring, filter: Some(handle) })
+        Ok(Self { ring, filter: Some(handle), filter_text: Arc::new(Mutex::new(config.filter.clone())) })
     }
 
     /// A log of its own that nothing writes to: for tests that run several daemons in one process.
     pub fn silent(events: Events) -> Self {
-        Self { ring: Arc::new(Ring::new(events, Form::Json, None)), filter: None }
+        let ring = Arc::new(Ring::new(events, Form::Json, None));
+        Self { ring, filter: None, filter_text: Arc::new(Mutex::new("info".to_owned())) }
     }
 
     /// Waits until what was logged is written, at most `limit`: for the end of the process.
@@ -119,12 +121,23 @@ impl Logs {
 
     /// The last `n` records at `level` or above (`ERROR` … `TRACE`), oldest first.
     pub fn tail(&self, n: usize, level: Option<&str>) -> Vec<LogRecord> {
+        self.find(n, level, |_| true)
+    }
+
+    /// The same of those that `wanted` lets through.
+    pub fn find(&self, n: usize, level: Option<&str>, wanted: impl Fn(&LogRecord) -> bool) -> Vec<LogRecord> {
         let least = level.and_then(|l| l.parse::<Level>().ok());
         let records = self.ring.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = |r: &&LogRecord| least.is_none_or(|least| r.level.parse::<Level>().is_ok_and(|l| l <= least));
-        let mut found: Vec<LogRecord> = records.iter().rev().filter(wanted).take(n).cloned().collect();
+        let loud = |r: &LogRecord| least.is_none_or(|least| r.level.parse::<Level>().is_ok_and(|l| l <= least));
+        let mut found: Vec<LogRecord> =
+            records.iter().rev().filter(|r| loud(r) && wanted(r)).take(n).cloned().collect();
         found.reverse();
         found
+    }
+
+    /// What is logged at this moment, as it was written.
+    pub fn filter(&self) -> String {
+        self.filter_text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes what is logged from now on.
@@ -136,6 +149,7 @@ impl Logs {
         if let Some(handle) = &self.filter {
             handle.reload(targets)?;
         }
+        filter.clone_into(&mut self.filter_text.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     }
 }

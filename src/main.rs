@@ -9,6 +9,7 @@ use std::{
 
 use clap::{CommandFactory as _, Parser as _};
 use yagid::{
+    admin,
     cli::{Cli, Common, Verb},
     config::{self, Fault, Loaded},
     daemon, http, moving, offline, store,
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     let done = match cli.verb.unwrap_or(Verb::Run(cli.common)) {
         Verb::Run(common) => load(common).and_then(|loaded| daemon::run(loaded).map_err(failed)),
         Verb::CheckConfig { common, json } => check(common, json),
+        Verb::Openapi => {
+            println!("{:#}", admin::document());
+            Ok(())
+        }
         Verb::Init { common, write_config } => load(common).and_then(|loaded| {
             let config = write_config.then(|| loaded.file.clone().or_else(|| config::default_file(env()))).flatten();
             offline(offline::init(&loaded, config.as_deref())).map(say)

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
     sync::{Semaphore, oneshot, watch},
     task::JoinSet,
@@ -21,8 +22,10 @@ use crate::{
     config::Import,
     events::Events,
     guide::{self, Guide},
+    jobs::{BEAT, Jobs},
     library::{self, Library},
     playlist,
+    progress::Progress,
     upstream::Fetcher,
 };
 
@@ -32,6 +35,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Pause after a first failure; it doubles up to the source's own interval.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// The actor of refreshes that nobody asked for.
+const SCHEDULE: &str = "schedule";
+
 /// Handle to the schedule; cheap to clone.
 #[derive(Clone)]
 pub struct Refresher(Arc<Shared>);
@@ -40,10 +46,11 @@ struct Shared {
     library: Library,
     guide: Guide,
     fetcher: Fetcher,
-    caps: Import,
+    caps: ArcSwap<Import>,
     events: Events,
     places: Semaphore,
     jobs: Mutex<HashMap<SourceId, Job>>,
+    table: Jobs,
     stop: watch::Receiver<bool>,
 }
 
@@ -54,6 +61,9 @@ struct Job {
     failures: u32,
     /// Not before this, after a failure.
     not_before: Option<Instant>,
+    /// Its number in the table, while it waits or runs.
+    number: u64,
+    progress: Progress,
 }
 
 impl Refresher {
@@ -70,7 +80,8 @@ impl Refresher {
             library,
             guide,
             fetcher,
-            caps: caps.clone(),
+            caps: ArcSwap::from_pointee(caps.clone()),
+            table: Jobs::new(events.clone()),
             events,
             places: Semaphore::new(AT_ONCE),
             jobs: Mutex::default(),
@@ -80,15 +91,29 @@ impl Refresher {
         refresher
     }
 
-    /// Queues a refresh; one that waits or runs already is enough.
-    pub fn queue(&self, id: SourceId) {
-        self.enqueue(id, None);
+    /// Other caps, for refreshes from now on.
+    pub fn set_caps(&self, caps: &Import) {
+        self.0.caps.store(Arc::new(caps.clone()));
+    }
+
+    /// Queues a refresh of the schedule; one that waits or runs already is enough.
+    pub fn queue(&self, id: SourceId) -> u64 {
+        self.request(id, SCHEDULE)
+    }
+
+    /// Queues a refresh that somebody asks for, and gives its job.
+    pub fn request(&self, id: SourceId, actor: &str) -> u64 {
+        self.enqueue(id, actor, None)
     }
 
     /// Queues a refresh and waits for its end.
     pub async fn queue_and_wait(&self, id: SourceId) -> RefreshReport {
+        self.request_and_wait(id, SCHEDULE).await
+    }
+
+    pub async fn request_and_wait(&self, id: SourceId, actor: &str) -> RefreshReport {
         let (tell, told) = oneshot::channel();
-        self.enqueue(id, Some(tell));
+        self.enqueue(id, actor, Some(tell));
         told.await.unwrap_or_else(|_| failed("the daemon is stopping"))
     }
 
@@ -96,30 +121,42 @@ impl Refresher {
         self.0.lock().get(&id).map(|j| j.state).unwrap_or_default()
     }
 
-    fn enqueue(&self, id: SourceId, waiter: Option<oneshot::Sender<RefreshReport>>) {
+    /// What waits and runs, and what ended a short while ago.
+    pub fn jobs(&self) -> &Jobs {
+        &self.0.table
+    }
+
+    fn enqueue(&self, id: SourceId, actor: &str, waiter: Option<oneshot::Sender<RefreshReport>>) -> u64 {
+        let catalog = self.0.library.catalog();
         let mut jobs = self.0.lock();
         let job = jobs.entry(id).or_default();
         job.waiting.extend(waiter);
         if job.state != RefreshState::Idle {
-            return;
+            return job.number;
         }
         job.state = RefreshState::Queued;
+        job.progress = Progress::default();
+        let name = catalog.source(id).map_or("", |s| s.name.as_str());
+        job.number = self.0.table.add(id, name, actor, job.progress.clone());
+        let (number, progress) = (job.number, job.progress.clone());
         drop(jobs);
-        tokio::spawn(self.clone().run(id));
+        tokio::spawn(self.clone().run(id, number, progress));
+        number
     }
 
     /// One refresh from its place in the queue to its report.
-    async fn run(self, id: SourceId) {
+    async fn run(self, id: SourceId, number: u64, progress: Progress) {
         let mut stop = self.0.stop.clone();
         let (report, source) = loop {
             let (report, source) = tokio::select! {
                 biased;
                 () = async { drop(stop.wait_for(|s| *s).await) } => (failed("the daemon is stopping"), None),
-                done = self.work(id) => done,
+                done = self.work(id, number, &progress) => done,
             };
             // An address that was edited meanwhile is what they wait for who asked since.
             let catalog = self.0.library.catalog();
-            let edited = source.as_ref().zip(catalog.source(id)).is_some_and(|(then, now)| then.url != now.url);
+            let edited = !progress.is_cancelled()
+                && source.as_ref().zip(catalog.source(id)).is_some_and(|(then, now)| then.url != now.url);
             if !edited {
                 break (report, source);
             }
@@ -129,10 +166,13 @@ impl Refresher {
         let waiting = jobs.get_mut(&id).map(|job| {
             job.state = RefreshState::Idle;
             job.failures = if report.ok { 0 } else { job.failures + 1 };
-            job.not_before = (!report.ok).then(|| Instant::now() + pause(job.failures, longest));
+            // Who cancels it does not want it a minute later.
+            let pause = if progress.is_cancelled() { longest } else { pause(job.failures, longest) };
+            job.not_before = (!report.ok).then(|| Instant::now() + pause);
             std::mem::take(&mut job.waiting)
         });
         drop(jobs);
+        self.0.table.end(number, report.clone());
         for waiter in waiting.into_iter().flatten() {
             // Who asked may have gone.
             let _ = waiter.send(report.clone());
@@ -141,29 +181,41 @@ impl Refresher {
     }
 
     /// The report, and the source as it was fetched.
-    async fn work(&self, id: SourceId) -> (RefreshReport, Option<Arc<Source>>) {
-        let Ok(_place) = self.0.places.acquire().await else { return (failed("the daemon is stopping"), None) };
+    async fn work(&self, id: SourceId, number: u64, progress: &Progress) -> (RefreshReport, Option<Arc<Source>>) {
+        let _place = tokio::select! {
+            biased;
+            () = progress.cancelled() => return (failed("was cancelled before it began"), None),
+            place = self.0.places.acquire() => match place {
+                Ok(place) => place,
+                Err(_) => return (failed("the daemon is stopping"), None),
+            },
+        };
         let Some(source) = self.0.library.catalog().source(id).cloned() else {
             return (failed("the source was deleted"), None);
         };
         if let Some(job) = self.0.lock().get_mut(&id) {
             job.state = RefreshState::Running;
         }
+        self.0.table.run(number);
         self.tell(id);
         let (shared, own) = (self.0.clone(), source.clone());
+        let (fetcher, caps) = (self.0.fetcher.watched(progress.clone()), self.0.caps.load_full());
         // A task of its own, so that a panic stays inside; in a set, so that it ends with this one.
         let mut task = JoinSet::new();
         task.spawn(async move {
             match own.kind {
-                SourceKind::Playlist => {
-                    playlist::refresh::run(&shared.library, &shared.fetcher, &own, &shared.caps).await
-                }
-                SourceKind::Guide => {
-                    guide::refresh::run(&shared.guide, &shared.library, &shared.fetcher, &own, &shared.caps).await
-                }
+                SourceKind::Playlist => playlist::refresh::run(&shared.library, &fetcher, &own, &caps).await,
+                SourceKind::Guide => guide::refresh::run(&shared.guide, &shared.library, &fetcher, &own, &caps).await,
             }
         });
-        let report = match task.join_next().await {
+        let mut beat = time::interval(BEAT);
+        let ended = loop {
+            tokio::select! {
+                ended = task.join_next() => break ended,
+                _ = beat.tick() => self.0.table.tell(number),
+            }
+        };
+        let report = match ended {
             Some(Ok(report)) => report,
             ended => {
                 let error = ended.and_then(Result::err).map(|e| e.to_string());

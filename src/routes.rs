@@ -15,6 +15,7 @@ use yagi_api::OutputFormat;
 
 use crate::{
     app::App,
+    clock::epoch_now,
     http::{
         Body, Reply, Request,
         reply::{json as json_reply, no_content, reply, text},
@@ -83,13 +84,22 @@ impl Default for Routes {
 
 /// Answers one request of a public listener.
 pub async fn handle(app: &Arc<App>, routes: &Routes, request: Request) -> Reply {
-    let mut reply = dispatch(app, routes, &request).await;
+    let mut reply = match app.blocks.refuses(live::client_ip(app, &request), epoch_now()) {
+        Some(seconds) => blocked(seconds),
+        None => dispatch(app, routes, &request).await,
+    };
     let headers = reply.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if request.method == Method::OPTIONS {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, range"));
     }
+    reply
+}
+
+fn blocked(seconds: u32) -> Reply {
+    let mut reply = text(StatusCode::FORBIDDEN, "this address is blocked for a while");
+    reply.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     reply
 }
 

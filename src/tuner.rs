@@ -33,7 +33,7 @@ pub async fn answer(app: &Arc<App>, request: &Request, token: &str, path: &str) 
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.reply(),
     };
-    let configured = app.config.config.hdhr.tuners;
+    let configured = app.config.load().config.hdhr.tuners;
     let device = Device::new(&viewer, token, &lists::base(app, request).to_string(), configured);
     let xml = |text: String| reply(StatusCode::OK, XML, Body::from(text));
     if let Some(number) = path.strip_prefix("auto/v") {
@@ -73,7 +73,8 @@ fn warn_if_crowded(catalog: &Catalog, viewer: &Viewer, request: &Request) {
 pub fn announced(app: &Arc<App>) -> Announced {
     let app = Arc::clone(app);
     Arc::new(move |ip: IpAddr| {
-        let config = &app.config.config.hdhr;
+        let loaded = app.config.load();
+        let config = &loaded.config.hdhr;
         let catalog = app.library.catalog();
         let viewer = catalog.viewer(&config.announce)?;
         let token = viewer.token.as_ref()?;
@@ -81,7 +82,7 @@ pub fn announced(app: &Arc<App>) -> Announced {
         let port =
             app.addresses.iter().find(|a| a.ip().is_unspecified() || a.ip() == ip).or(app.addresses.first())?.port();
         let own = || Base { scheme: "http", host: bracketed(ip), port, prefix: String::new() };
-        let base = app.addressing.public.clone().unwrap_or_else(own);
+        let base = app.addressing.load().public.clone().unwrap_or_else(own);
         active.then(|| Device::new(viewer, token.expose(), &base.to_string(), config.tuners))
     })
 }

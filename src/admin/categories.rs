@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use yagi_api::{ApiError, Category, CategoryDraft, CategoryId, CategoryPatch};
+use yagi_api::{ApiError, Category, CategoryDraft, CategoryId, CategoryMerge, CategoryOrder, CategoryPatch};
 
 use super::{
     Answer, Ask, created, done, input, ok,
@@ -13,7 +13,7 @@ use super::{
     rights,
 };
 
-const COLUMNS: &[Column<Category>] = &[
+pub const COLUMNS: &[Column<Category>] = &[
     Column { names: &["position"], searched: false, cell: |_, c| Cell::some(Some(c.position)) },
     Column { names: &["name"], searched: true, cell: |_, c| Cell::text(&c.name) },
     Column { names: &["channels"], searched: false, cell: |_, c| Cell::some(Some(c.channels)) },
@@ -61,4 +61,18 @@ pub async fn delete(ask: Ask<'_>) -> Answer {
     ask.app.library.delete_category(&ask.actor, find(&ask)?.id).await?;
     rights::enforce(ask.app);
     done()
+}
+
+pub async fn order(ask: Ask<'_>) -> Answer {
+    let order: CategoryOrder = input::body(ask.request)?;
+    let ids = order.ids.into_iter().map(CategoryId).collect();
+    ok(&ask.app.library.order_categories(&ask.actor, ids).await?)
+}
+
+pub async fn merge(ask: Ask<'_>) -> Answer {
+    let (from, merge): (_, CategoryMerge) = (find(&ask)?.id, input::body(ask.request)?);
+    ask.app.library.merge_category(&ask.actor, from, merge.into).await?;
+    rights::enforce(ask.app);
+    let catalog = ask.app.library.catalog();
+    ok(catalog.category(merge.into).ok_or_else(|| ApiError::not_found("category", merge.into))?)
 }

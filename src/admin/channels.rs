@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use yagi_api::{Channel, ChannelDraft, ChannelId, ChannelPatch};
+use yagi_api::{Channel, ChannelDraft, ChannelId, ChannelPatch, Page, Role};
 
 use super::{
     Answer, Ask, aside, created, done, input, ok,
@@ -20,14 +20,6 @@ pub const COLUMNS: &[Column<Channel>] = &[
     Column { names: &["guide_id", "epg"], searched: true, cell: |_, c| Cell::text(&c.guide_id) },
     Column { names: &["id"], searched: false, cell: |_, c| Cell::some(Some(c.id.0)) },
     Column { names: &["logo"], searched: false, cell: |_, c| Cell::text(&c.logo) },
-    Column {
-        names: &["source", "sources", "url"],
-        searched: false,
-        cell: |_, c| match c.sources.as_slice() {
-            [only] => Cell::text(&only.url),
-            many => Cell::Text(many.iter().map(|s| s.url.as_str()).collect::<Vec<_>>().join(" ").into()),
-        },
-    },
     Column { names: &["enabled", "on"], searched: false, cell: |_, c| Cell::Flag(c.enabled) },
     Column { names: &["retired"], searched: false, cell: |_, c| Cell::Flag(c.retired_at.is_some()) },
     Column { names: &["listed"], searched: false, cell: |_, c| Cell::Flag(c.is_listed()) },
@@ -41,14 +33,28 @@ pub const COLUMNS: &[Column<Channel>] = &[
     Column { names: &["radio"], searched: false, cell: |_, c| Cell::Flag(c.radio) },
     Column { names: &["origin"], searched: false, cell: |_, c| Cell::some(c.origin.map(|o| o.0)) },
     Column { names: &["added_at", "added"], searched: false, cell: |_, c| Cell::Number(c.added_at) },
+    // Last: not for those who may not see the credentials of URLs, who would find them out by searching.
+    Column {
+        names: &["source", "sources", "url"],
+        searched: false,
+        cell: |_, c| match c.sources.as_slice() {
+            [only] => Cell::text(&only.url),
+            many => Cell::Text(many.iter().map(|s| s.url.as_str()).collect::<Vec<_>>().join(" ").into()),
+        },
+    },
 ];
 
 pub async fn list(ask: &Ask<'_>) -> Answer {
     let query = query::parse(&ask.request.query, &[])?;
     let catalog = ask.app.library.catalog();
+    let columns = if ask.role == Role::Admin { COLUMNS } else { &COLUMNS[..COLUMNS.len() - 1] };
     let page =
-        aside(move || query::page::<Channel, Arc<Channel>>(&catalog, COLUMNS, catalog.channels(), &query)).await??;
-    ok(&page)
+        aside(move || query::page::<Channel, Arc<Channel>>(&catalog, columns, catalog.channels(), &query)).await??;
+    if ask.role == Role::Admin {
+        return ok(&page);
+    }
+    let rows: Vec<Channel> = page.rows.iter().map(|c| ask.shown(c)).collect();
+    ok(&Page { rev: page.rev, total: page.total, rows })
 }
 
 fn id(ask: &Ask<'_>) -> Result<ChannelId, yagi_api::ApiError> {
@@ -58,7 +64,8 @@ fn id(ask: &Ask<'_>) -> Result<ChannelId, yagi_api::ApiError> {
 pub fn show(ask: &Ask<'_>) -> Answer {
     let id = id(ask)?;
     let catalog = ask.app.library.catalog();
-    ok(catalog.channel(id).ok_or_else(|| input::missing("channel", &ask.id))?)
+    let channel = catalog.channel(id).ok_or_else(|| input::missing("channel", &ask.id))?;
+    if ask.role == Role::Admin { ok(channel) } else { ok(&ask.shown(channel)) }
 }
 
 pub async fn create(ask: Ask<'_>) -> Answer {

@@ -19,7 +19,7 @@ use tokio::{
     task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
-use yagi_api::Event;
+use yagi_api::{Channel, Event, Noun, Role};
 
 use super::{Answer, Ask, input, status};
 use crate::{
@@ -35,10 +35,35 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Everybody who watches.
 pub struct Watchers {
-    lines: broadcast::Sender<Bytes>,
+    lines: broadcast::Sender<Line>,
     /// Only the newest tick is worth sending.
     ticks: watch::Sender<Bytes>,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// One event as it goes over the wire, and as it goes to those who may not see credentials.
+#[derive(Clone)]
+struct Line {
+    whole: Bytes,
+    masked: Bytes,
+}
+
+impl Line {
+    fn of(event: &Event) -> Self {
+        let whole = line(event);
+        // Only rows of channels hold any: the others are masked for everybody.
+        let masked = match event {
+            Event::Change { rev, noun: Noun::Channels, change, id, row: Some(row), actor } => {
+                let row = serde_json::from_value(row.clone())
+                    .ok()
+                    .and_then(|channel: Channel| serde_json::to_value(super::without_logins(&channel)).ok());
+                let (rev, noun, change, id, actor) = (*rev, Noun::Channels, *change, *id, actor.clone());
+                line(&Event::Change { rev, noun, change, id, row, actor })
+            }
+            _ => whole.clone(),
+        };
+        Self { whole, masked }
+    }
 }
 
 impl Default for Watchers {
@@ -49,9 +74,9 @@ impl Default for Watchers {
 
 impl Watchers {
     /// What one watcher listens to; the first one starts the writer.
-    fn join(&self, app: &Arc<App>) -> Ear {
+    fn join(&self, app: &Arc<App>, role: Role) -> Ear {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let ear = Ear { lines: self.lines.subscribe(), ticks: self.ticks.subscribe() };
+        let ear = Ear { lines: self.lines.subscribe(), ticks: self.ticks.subscribe(), role };
         if writer.as_ref().is_none_or(JoinHandle::is_finished) {
             *writer = Some(tokio::spawn(write(Arc::downgrade(app), app.events.subscribe())));
         }
@@ -70,7 +95,7 @@ impl Watchers {
 
     fn say(&self, event: &Event) {
         // A watcher that has just left is no error.
-        let _ = self.lines.send(line(event));
+        let _ = self.lines.send(Line::of(event));
     }
 }
 
@@ -125,8 +150,9 @@ fn has_moved(last: &Event, now: &Event) -> bool {
 
 /// The watcher's end.
 struct Ear {
-    lines: broadcast::Receiver<Bytes>,
+    lines: broadcast::Receiver<Line>,
     ticks: watch::Receiver<Bytes>,
+    role: Role,
 }
 
 impl Ear {
@@ -135,7 +161,8 @@ impl Ear {
         loop {
             let next = tokio::select! {
                 heard = self.lines.recv() => match heard {
-                    Ok(heard) => heard,
+                    Ok(heard) if self.role == Role::Admin => heard.whole,
+                    Ok(heard) => heard.masked,
                     Err(RecvError::Lagged(_)) => line(&Event::Resync),
                     Err(RecvError::Closed) => return,
                 },
@@ -153,15 +180,16 @@ impl Ear {
 pub fn watch(ask: &Ask<'_>) -> Answer {
     input::only(&ask.request.query, &["since"])?;
     let since: Option<u64> = input::number(&ask.request.query, "since", "a revision (rev)")?;
-    let body = if ask.request.method == Method::HEAD { Body::Empty } else { Body::Feed(feed(ask.app, since)) };
+    let body =
+        if ask.request.method == Method::HEAD { Body::Empty } else { Body::Feed(feed(ask.app, ask.role, since)) };
     Ok(reply(StatusCode::OK, "application/x-ndjson", body))
 }
 
 /// The lines of one watcher: who answers, the tables as they are, then what happens.
-fn feed(app: &Arc<App>, since: Option<u64>) -> mpsc::Receiver<Bytes> {
+fn feed(app: &Arc<App>, role: Role, since: Option<u64>) -> mpsc::Receiver<Bytes> {
     let (out, feed) = mpsc::channel(4);
     // Listening begins before the revision is read: a change in between is told twice rather than never.
-    let ear = app.watchers.join(app);
+    let ear = app.watchers.join(app, role);
     let rev = app.library.catalog().rev;
     let mut first = vec![line(&Event::Hello { rev, boot_id: app.boot_id.clone() })];
     if since.is_some_and(|since| since != rev) {
@@ -191,7 +219,7 @@ mod tests {
     }
 
     fn ear(watchers: &Watchers) -> Ear {
-        Ear { lines: watchers.lines.subscribe(), ticks: watchers.ticks.subscribe() }
+        Ear { lines: watchers.lines.subscribe(), ticks: watchers.ticks.subscribe(), role: Role::Admin }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,10 +3,24 @@
 //! Owns the window of programmes that one request may ask for. Must not enter: reading guides' files. Invariant: files are read
 //! and channels counted off the control threads.
 
-use yagi_api::{ApiError, ChannelId, ErrorCode};
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Answer, Ask, aside, input, ok};
-use crate::clock::epoch_now;
+use yagi_api::{
+    ApiError, Channel, ChannelDetail, ChannelId, ErrorCode, GuideAccept, GuideChannel, GuideMatch, Page, StreamState,
+};
+
+use super::{
+    Answer, Ask, aside, bulk, input, ok,
+    query::{self, Cell, Column},
+};
+use crate::{
+    clock::epoch_now,
+    guide::Guide,
+    library::{Catalog, ChannelsDo, Chosen},
+};
+
+/// Suggestions for one channel.
+const SUGGESTIONS: usize = 5;
 
 /// Programmes of one reply at most.
 const MOST: usize = 2000;
@@ -32,8 +46,112 @@ pub async fn programmes(ask: &Ask<'_>) -> Answer {
     let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
     let channel = catalog.channel(id).cloned().ok_or_else(|| input::missing("channel", &ask.id))?;
     let found = aside(move || guide.programmes(&channel, now, from, until, MOST)).await?;
-    ok(&found.map_err(|e| {
-        ApiError::new(ErrorCode::Unavailable, format!("the guide's file cannot be read: {e}"))
-            .with_hint("refresh the guide's source")
-    })?)
+    ok(&found.map_err(unreadable)?)
+}
+
+/// A listed channel and how it finds its programmes.
+#[derive(Clone)]
+struct Row {
+    channel: Arc<Channel>,
+    how: GuideMatch,
+}
+
+const COLUMNS: &[Column<Row>] = &[
+    Column { names: &["number", "num"], searched: false, cell: |_, r| Cell::some(Some(r.channel.number)) },
+    Column { names: &["name"], searched: true, cell: |_, r| Cell::text(&r.channel.name) },
+    Column { names: &["category", "group"], searched: true, cell: |all, r| Cell::text(all.category_name(&r.channel)) },
+    Column { names: &["guide_id", "epg"], searched: true, cell: |_, r| Cell::text(&r.channel.guide_id) },
+    Column { names: &["how", "match"], searched: false, cell: |_, r| Cell::text(r.how.word()) },
+    Column { names: &["id"], searched: false, cell: |_, r| Cell::some(Some(r.channel.id.0)) },
+];
+
+fn listed(guide: &Guide, catalog: &Catalog) -> Vec<Row> {
+    let how = guide.matches(catalog);
+    let rows = catalog.channels().iter().zip(how.iter()).filter(|(c, _)| c.is_listed());
+    rows.map(|(channel, how)| Row { channel: Arc::clone(channel), how: *how }).collect()
+}
+
+pub async fn channels(ask: &Ask<'_>) -> Answer {
+    let query = query::parse(&ask.request.query, &["now"])?;
+    let with_now = input::flag(&ask.request.query, "now")?;
+    let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
+    let page = aside(move || {
+        let page = query::page::<Row, Row>(&catalog, COLUMNS, &listed(&guide, &catalog), &query)?;
+        let now = epoch_now();
+        let row = |row: Row| {
+            let mut told = guide.explain(&catalog, &row.channel, SUGGESTIONS);
+            if with_now {
+                (told.now, told.next) = guide.now_next(&row.channel, now).map_err(unreadable)?;
+            }
+            Ok(told)
+        };
+        let rows = page.rows.into_iter().map(row).collect::<Result<Vec<GuideChannel>, ApiError>>()?;
+        Ok::<_, ApiError>(Page { rev: page.rev, total: page.total, rows })
+    })
+    .await??;
+    ok(&page)
+}
+
+/// Gives unmatched channels the id of their best suggestion, if it is good enough.
+pub async fn accept(ask: Ask<'_>) -> Answer {
+    let GuideAccept { min_score, ids, dry_run } = input::body(ask.request)?;
+    if !(0.5..=1.0).contains(&min_score) {
+        return Err(ApiError::invalid("min_score", "expected 0.5 to 1"));
+    }
+    let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
+    let (chosen, guide_ids) = aside(move || {
+        let only: Option<HashSet<u32>> = ids.map(|ids| ids.into_iter().collect());
+        let wanted = |row: &Row| {
+            row.how == GuideMatch::None && only.as_ref().is_none_or(|only| only.contains(&row.channel.id.0))
+        };
+        let best = |row: Row| {
+            let best = guide.explain(&catalog, &row.channel, 1).suggestions.into_iter().next()?;
+            (best.score >= min_score).then_some((row.channel.id.0, best.guide_id))
+        };
+        listed(&guide, &catalog).into_iter().filter(wanted).filter_map(best).unzip::<_, _, Vec<u32>, Vec<String>>()
+    })
+    .await?;
+    let chosen = Chosen { ids: chosen, found: false };
+    let what = ChannelsDo::GuideIds(guide_ids);
+    let applied = ask.app.library.bulk_channels(&ask.actor, chosen, what, dry_run).await?;
+    bulk::settle(&ask, &applied).await?;
+    ok(&applied)
+}
+
+/// Everything that a detail pane shows of one channel.
+pub async fn detail(ask: &Ask<'_>) -> Answer {
+    let id: ChannelId = input::id("channel", &ask.id)?;
+    let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
+    let channel = catalog.channel(id).cloned().ok_or_else(|| input::missing("channel", &ask.id))?;
+    let stream = ask.app.streams.rows().into_iter().find(|s| s.channel == Some(id));
+    let fate = ask.app.seen.fate(id);
+    let told = stream.as_ref().and_then(|s| s.last_error.clone());
+    let (last_error_at, ok_now) = match (&told, &stream) {
+        (Some(_), _) => (Some(epoch_now()), None),
+        (None, Some(s)) => (fate.error_at, (s.state == StreamState::Live).then(epoch_now)),
+        (None, None) => (fate.error_at, None),
+    };
+    let shown = ask.shown(&channel);
+    let detail = aside(move || {
+        let (now, next) = guide.now_next(&channel, epoch_now()).unwrap_or_default();
+        ChannelDetail {
+            category_name: catalog.category_name(&channel).to_owned(),
+            origin_name: channel.origin.and_then(|o| catalog.source(o)).map(|s| s.name.clone()),
+            guide: guide.explain(&catalog, &channel, SUGGESTIONS),
+            now,
+            next,
+            last_error: told.or(fate.error),
+            last_error_at,
+            last_ok_at: ok_now.or(fate.ok_at),
+            stream,
+            channel: shown,
+        }
+    })
+    .await?;
+    ok(&detail)
+}
+
+fn unreadable(e: std::io::Error) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, format!("the guide's file cannot be read: {e}"))
+        .with_hint("refresh the guide's source")
 }

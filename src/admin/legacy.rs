@@ -113,7 +113,7 @@ pub async fn stats(ask: &Ask<'_>) -> Answer {
 async fn engine(app: &App) -> Value {
     let url = format!(
         "{}/webui/api/service?method=get_version",
-        app.config.config.engine.all().first().map_or("", |url| url).trim_end_matches('/')
+        app.config.load().config.engine.all().first().map_or("", |url| url).trim_end_matches('/')
     );
     let caps = Caps { bytes: 64 << 10, time: ENGINE };
     let unavailable = |why: &str| json!({"status": "unavailable", "available": false, "error": clean(why, 200)});

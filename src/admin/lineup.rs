@@ -43,13 +43,13 @@ pub async fn plan(ask: Ask<'_>) -> Answer {
     input::only(&ask.request.query, &["fetch"])?;
     let (source, fresh) = (find(&ask)?, input::flag(&ask.request.query, "fetch")?);
     let app = ask.app;
-    ok(&playlist::lineup::plan(&app.library, &app.fetcher, source.id, &app.config.config.import, fresh).await?)
+    ok(&playlist::lineup::plan(&app.library, &app.fetcher, source.id, &app.config.load().config.import, fresh).await?)
 }
 
 pub async fn accept(ask: Ask<'_>) -> Answer {
     let source = find(&ask)?;
     tracing::info!(actor = ask.actor, source = source.name, "the held line-up was accepted");
-    let done = playlist::lineup::accept(&ask.app.library, source.id, &ask.app.config.config.import).await?;
+    let done = playlist::lineup::accept(&ask.app.library, source.id, &ask.app.config.load().config.import).await?;
     rights::enforce(ask.app);
     ok(&done)
 }

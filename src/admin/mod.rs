@@ -5,7 +5,10 @@
 //! refusal is an `ErrorBody`.
 
 mod actor;
+mod blocks;
+mod bulk;
 mod categories;
+mod changes;
 mod channels;
 mod checks;
 mod engines;
@@ -15,14 +18,17 @@ mod input;
 mod legacy;
 mod lineup;
 mod logs;
+mod openapi;
 mod query;
 mod rights;
+mod roles;
 mod rules;
 mod settings;
 pub mod socket;
 mod sources;
 mod status;
 mod streams;
+mod upkeep;
 mod users;
 
 use std::sync::{Arc, LazyLock};
@@ -33,15 +39,22 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use yagi_api::{ApiError, ErrorBody, ErrorCode, text::clean};
+use yagi_api::{ApiError, Channel, ErrorBody, ErrorCode, Role, text::clean};
 
-pub use self::events::Watchers;
+pub use self::{
+    actor::token,
+    events::Watchers,
+    openapi::document,
+    roles::Roles,
+    upkeep::{derived, reload, reload_certificate},
+};
 use crate::{
     app::App,
     http::{
         Reply, Request,
         reply::{json, no_content},
     },
+    secret::redact,
 };
 
 type Answer = Result<Reply, ApiError>;
@@ -53,17 +66,35 @@ enum Route {
     AceStats,
     AceStream,
     AceStreams,
+    Apply,
+    Backup,
+    Block,
+    Blocks,
+    BulkCategories,
+    BulkChannels,
+    BulkSources,
+    BulkUsers,
     Categories,
     Category,
+    CategoryOrder,
+    Change,
+    Changes,
     Channel,
     Channels,
     Checks,
     Explain,
     Client,
+    ClientBlock,
     Clients,
+    Detail,
+    Diff,
     Engines,
     Events,
+    Extend,
     Guide,
+    GuideAccept,
+    GuideChannels,
+    GuideRefresh,
     Health,
     Hello,
     Lineup,
@@ -71,15 +102,24 @@ enum Route {
     LineupAccept,
     LineupPlan,
     LineupRollback,
+    History,
+    Job,
+    Jobs,
+    LogFilter,
     LogTail,
     Logs,
+    Merge,
+    OpenApi,
     Password,
+    Probe,
     Programmes,
     Ready,
+    Redo,
     Refresh,
     Rule,
     RulePreview,
     Rules,
+    Reload,
     Settings,
     Source,
     Sources,
@@ -87,6 +127,7 @@ enum Route {
     Stream,
     Streams,
     Token,
+    Undo,
     Urls,
     User,
     Users,
@@ -97,41 +138,69 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("/api/aceproxy/stats", "GET", Route::AceStats),
     ("/api/aceproxy/streams", "GET", Route::AceStreams),
     ("/api/aceproxy/streams/{id}", "DELETE, GET", Route::AceStream),
+    ("/api/apply", "POST", Route::Apply),
+    ("/api/backup", "POST", Route::Backup),
+    ("/api/blocks", "GET, POST", Route::Blocks),
+    ("/api/blocks/{id}", "DELETE", Route::Block),
     ("/api/categories", "GET, POST", Route::Categories),
+    ("/api/categories/bulk", "POST", Route::BulkCategories),
+    ("/api/categories/order", "POST", Route::CategoryOrder),
     ("/api/categories/{id}", "DELETE, GET, PATCH", Route::Category),
+    ("/api/categories/{id}/merge", "POST", Route::Merge),
+    ("/api/changes", "GET", Route::Changes),
+    ("/api/changes/{id}", "GET", Route::Change),
     ("/api/channels", "GET, POST", Route::Channels),
+    ("/api/channels/bulk", "POST", Route::BulkChannels),
     ("/api/channels/{id}", "DELETE, GET, PATCH", Route::Channel),
+    ("/api/channels/{id}/detail", "GET", Route::Detail),
     ("/api/channels/{id}/explain", "GET", Route::Explain),
     ("/api/checks", "DELETE, GET, POST", Route::Checks),
     ("/api/clients", "GET", Route::Clients),
     ("/api/clients/{id}", "DELETE, GET", Route::Client),
+    ("/api/clients/{id}/block", "POST", Route::ClientBlock),
     ("/api/dashboard/stats", "GET", Route::Stats),
     ("/api/engines", "GET", Route::Engines),
     ("/api/events", "GET", Route::Events),
     ("/api/guide", "GET", Route::Guide),
+    ("/api/guide/accept", "POST", Route::GuideAccept),
+    ("/api/guide/channels", "GET", Route::GuideChannels),
+    ("/api/guide/refresh", "POST", Route::GuideRefresh),
     ("/api/guide/{id}", "GET", Route::Programmes),
     ("/api/health", "GET", Route::Health),
     ("/api/hello", "GET", Route::Hello),
+    ("/api/jobs", "GET", Route::Jobs),
+    ("/api/jobs/{id}", "DELETE, GET", Route::Job),
     ("/api/lineup", "GET", Route::Lineups),
     ("/api/lineup/{id}", "GET", Route::Lineup),
     ("/api/lineup/{id}/accept", "POST", Route::LineupAccept),
     ("/api/lineup/{id}/plan", "GET", Route::LineupPlan),
     ("/api/lineup/{id}/rollback", "POST", Route::LineupRollback),
     ("/api/logs", "GET", Route::Logs),
+    ("/api/logs/filter", "GET, PUT", Route::LogFilter),
     ("/api/logs/tail", "GET", Route::LogTail),
+    ("/api/openapi.json", "GET", Route::OpenApi),
     ("/api/ready", "GET", Route::Ready),
+    ("/api/redo", "POST", Route::Redo),
+    ("/api/reload", "POST", Route::Reload),
     ("/api/rules", "GET, POST", Route::Rules),
     ("/api/rules/preview", "POST", Route::RulePreview),
     ("/api/rules/{id}", "DELETE, GET, PATCH", Route::Rule),
     ("/api/settings", "GET, PATCH", Route::Settings),
     ("/api/sources", "GET, POST", Route::Sources),
+    ("/api/sources/bulk", "POST", Route::BulkSources),
+    ("/api/sources/probe", "POST", Route::Probe),
     ("/api/sources/{id}", "DELETE, GET, PATCH", Route::Source),
+    ("/api/sources/{id}/diff", "GET", Route::Diff),
+    ("/api/sources/{id}/history", "GET", Route::History),
     ("/api/sources/{id}/refresh", "POST", Route::Refresh),
     ("/api/status", "GET", Route::Status),
     ("/api/streams", "GET", Route::Streams),
     ("/api/streams/{id}", "DELETE, GET", Route::Stream),
+    ("/api/undo", "POST", Route::Undo),
     ("/api/users", "GET, POST", Route::Users),
+    ("/api/users/bulk", "POST", Route::BulkUsers),
     ("/api/users/{id}", "DELETE, GET, PATCH", Route::User),
+    ("/api/users/{id}/extend", "POST", Route::Extend),
     ("/api/users/{id}/password", "POST", Route::Password),
     ("/api/users/{id}/token", "DELETE, POST", Route::Token),
     ("/api/users/{id}/urls", "GET", Route::Urls),
@@ -154,8 +223,26 @@ struct Ask<'a> {
     request: &'a Request,
     /// `name(uid)`.
     actor: String,
+    role: Role,
     /// What the path names; empty when it names no row.
     id: String,
+}
+
+impl Ask<'_> {
+    /// The channel as this caller may see it.
+    fn shown(&self, channel: &Channel) -> Channel {
+        if self.role == Role::Admin { channel.clone() } else { without_logins(channel) }
+    }
+}
+
+/// A channel without the credentials of its sources.
+fn without_logins(channel: &Channel) -> Channel {
+    let mut shown = channel.clone();
+    for source in &mut shown.sources {
+        source.url = redact(&source.url);
+        source.headers.iter_mut().for_each(|(_, value)| "****".clone_into(value));
+    }
+    shown
 }
 
 /// Answers one request of the admin socket.
@@ -170,7 +257,7 @@ pub async fn handle(app: &Arc<App>, request: Request) -> Reply {
 }
 
 async fn admitted(app: &Arc<App>, request: &Request) -> Answer {
-    let actor = actor::admit(request)?;
+    let (actor, role) = actor::admit(request, &app.roles.load(), app.token.as_ref())?;
     let (route, methods, id) = find(&request.path)?;
     // HEAD is GET whose body the connection leaves out.
     let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
@@ -180,7 +267,21 @@ async fn admitted(app: &Arc<App>, request: &Request) -> Answer {
         reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
         return Ok(reply);
     }
-    dispatch(route, method, Ask { app, request, actor, id }).await
+    let wanted = roles::wanted(route, method);
+    if role < wanted {
+        let error =
+            format!("{method} {} wants the role {}, yours is {}", request.path, role_word(wanted), role_word(role));
+        return Err(ApiError::new(ErrorCode::Forbidden, clean(&error, 256)));
+    }
+    dispatch(route, method, Ask { app, request, actor, role, id }).await
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    }
 }
 
 fn find(path: &str) -> Result<(Route, &'static str, String), ApiError> {
@@ -213,6 +314,22 @@ async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
         Route::User if is(Method::PATCH) => users::update(ask).await,
         Route::User if is(Method::DELETE) => users::delete(ask).await,
         Route::User => users::show(&ask),
+        Route::Extend => users::extend(ask).await,
+        Route::CategoryOrder => categories::order(ask).await,
+        Route::Merge => categories::merge(ask).await,
+        Route::BulkCategories => bulk::categories(ask).await,
+        Route::BulkChannels => bulk::channels(ask).await,
+        Route::BulkSources => bulk::sources(ask).await,
+        Route::BulkUsers => bulk::users(ask).await,
+        Route::Apply => bulk::apply(ask).await,
+        Route::Changes => changes::list(&ask).await,
+        Route::Change => changes::show(&ask).await,
+        Route::Undo => changes::undo(ask).await,
+        Route::Redo => changes::redo(ask).await,
+        Route::Blocks if is(Method::POST) => blocks::create(&ask),
+        Route::Blocks => blocks::list(&ask),
+        Route::Block => blocks::delete(&ask),
+        Route::ClientBlock => blocks::client(&ask),
         Route::Password => users::reset_password(ask).await,
         Route::Token if is(Method::DELETE) => users::revoke_token(ask).await,
         Route::Token => users::reset_token(ask).await,
@@ -238,6 +355,21 @@ async fn dispatch(route: Route, method: &Method, ask: Ask<'_>) -> Answer {
         Route::Rule if is(Method::PATCH) => rules::update(ask).await,
         Route::Rule if is(Method::DELETE) => rules::delete(ask).await,
         Route::Rule => rules::show(&ask),
+        Route::Probe => sources::probe(ask).await,
+        Route::Diff => sources::diff(ask).await,
+        Route::History => sources::history(ask).await,
+        Route::Jobs => upkeep::jobs(&ask),
+        Route::Job if is(Method::DELETE) => upkeep::cancel_job(&ask),
+        Route::Job => upkeep::show_job(&ask),
+        Route::Reload => upkeep::reload_now(ask).await,
+        Route::Backup => upkeep::backup(ask).await,
+        Route::GuideRefresh => upkeep::refresh_guides(&ask),
+        Route::GuideChannels => guide::channels(&ask).await,
+        Route::GuideAccept => guide::accept(ask).await,
+        Route::Detail => guide::detail(&ask).await,
+        Route::LogFilter if is(Method::PUT) => logs::set_filter(&ask),
+        Route::LogFilter => logs::filter(&ask),
+        Route::OpenApi => openapi::serve(&ask),
         Route::Streams => streams::list(&ask),
         Route::Stream if is(Method::DELETE) => streams::stop(&ask),
         Route::Stream => streams::show(&ask),
@@ -308,8 +440,36 @@ mod tests {
     fn paths_of_the_clients_are_in_the_table() {
         use yagi_api::paths::*;
         for path in [
-            HELLO, STATUS, EVENTS, ENGINES, CHANNELS, CATEGORIES, USERS, SOURCES, STREAMS, CLIENTS, GUIDE, SETTINGS,
-            LOGS, RULES, LINEUP, CHECKS,
+            HELLO,
+            STATUS,
+            EVENTS,
+            ENGINES,
+            CHANNELS,
+            CATEGORIES,
+            USERS,
+            SOURCES,
+            STREAMS,
+            CLIENTS,
+            GUIDE,
+            SETTINGS,
+            LOGS,
+            CHANGES,
+            UNDO,
+            REDO,
+            APPLY,
+            JOBS,
+            BLOCKS,
+            PROBE,
+            GUIDE_CHANNELS,
+            GUIDE_ACCEPT,
+            GUIDE_REFRESH,
+            LOG_FILTER,
+            RELOAD,
+            BACKUP,
+            CATEGORY_ORDER,
+            RULES,
+            LINEUP,
+            CHECKS,
         ] {
             assert!(find(path).is_ok(), "{path}");
         }

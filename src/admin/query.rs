@@ -100,6 +100,23 @@ where
     Ok(Page { rev: catalog.rev, total, rows })
 }
 
+/// Every row that a `q` matches, in the given order.
+pub fn select<'r, R, S>(
+    catalog: &Catalog,
+    columns: &[Column<R>],
+    rows: &'r [S],
+    q: &str,
+) -> Result<Vec<&'r S>, ApiError>
+where
+    S: Borrow<R>,
+{
+    if q.len() > MAX_Q {
+        return Err(ApiError::invalid("q", format!("expected at most {MAX_Q} bytes")));
+    }
+    let terms = terms(columns, q)?;
+    Ok(rows.iter().filter(|row| terms.iter().all(|t| t.matches(catalog, columns, (*row).borrow()))).collect())
+}
+
 /// Column and direction of a `sort`.
 fn order<'c, R>(columns: &'c [Column<R>], sort: &str) -> Result<Option<(&'c Column<R>, bool)>, ApiError> {
     let (name, descending) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));

@@ -68,7 +68,7 @@ pub async fn delete(ask: Ask<'_>) -> Answer {
 pub async fn preview(ask: Ask<'_>) -> Answer {
     let body: RulePreview =
         if ask.request.body.is_empty() { RulePreview::default() } else { input::body(ask.request)? };
-    let (library, caps) = (ask.app.library.clone(), ask.app.config.config.import.clone());
+    let (library, caps) = (ask.app.library.clone(), ask.app.config.load().config.import.clone());
     ok(&aside(move || playlist::lineup::preview(&library, &caps, &body)).await??)
 }
 
@@ -77,7 +77,7 @@ async fn run(app: &Arc<App>, scope: Option<SourceId>, wait: bool) {
     let app = app.clone();
     let work = tokio::spawn(async move {
         for id in playlist::lineup::seen_by(&app.library, scope) {
-            if let Err(error) = playlist::lineup::reapply(&app.library, id, &app.config.config.import).await {
+            if let Err(error) = playlist::lineup::reapply(&app.library, id, &app.config.load().config.import).await {
                 tracing::warn!(source = %id, %error, "rules were not applied; the next refresh tries again");
             }
         }

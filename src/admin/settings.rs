@@ -40,11 +40,13 @@ const HELP: &[(&str, &str)] = &[
         "Links to logos: auto (by the daemon where a player behind TLS could not see them), serve (all by the daemon) or link.",
     ),
     ("keep_retired_d", "Days that a channel which its playlist no longer lists keeps its id and number."),
+    ("audit_rows", "Steps that the audit trail keeps."),
+    ("audit_days", "Days that the audit trail keeps them."),
 ];
 
 fn rows(app: &App) -> Vec<Setting> {
     let mut rows = stored(&app.library.catalog());
-    rows.extend(app.config.rows().into_iter().map(|row| Setting { value: without_login(row.value), ..row }));
+    rows.extend(app.config.load().rows().into_iter().map(|row| Setting { value: without_login(row.value), ..row }));
     rows
 }
 
@@ -66,7 +68,7 @@ fn stored(catalog: &Catalog) -> Vec<Setting> {
 }
 
 /// A URL of the file may carry a login.
-fn without_login(value: Value) -> Value {
+pub fn without_login(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains("://") && text.contains('@') => Value::String(redact(&text)),
         other => other,

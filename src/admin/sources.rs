@@ -5,16 +5,21 @@
 
 use std::sync::Arc;
 
-use yagi_api::{ApiError, Source, SourceDraft, SourceId, SourcePatch};
+use yagi_api::{ApiError, Page, Probe, ProbeRequest, Role, Source, SourceDraft, SourceId, SourcePatch};
 
 use super::{
     Answer, Ask, aside, created, done, input, ok,
     query::{self, Cell, Column},
     rights,
 };
-use crate::{app::App, library::masked, secret::redact};
+use crate::{
+    app::App,
+    library::{self, masked, rules},
+    probe,
+    secret::redact,
+};
 
-const COLUMNS: &[Column<Source>] = &[
+pub const COLUMNS: &[Column<Source>] = &[
     Column { names: &["name"], searched: true, cell: |_, s| Cell::text(&s.name) },
     Column { names: &["url"], searched: true, cell: |_, s| Cell::text(&s.url) },
     Column { names: &["kind"], searched: false, cell: |_, s| Cell::text(s.kind.word()) },
@@ -53,7 +58,8 @@ fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
 
 pub fn show(ask: &Ask<'_>) -> Answer {
     let source = find(ask)?;
-    ok(&live(ask.app, &source))
+    let source = live(ask.app, &source);
+    ok(&if ask.role == Role::Admin { source } else { masked(&source) })
 }
 
 /// The row after an edit or a refresh.
@@ -64,11 +70,11 @@ fn row(ask: &Ask<'_>, id: SourceId) -> Result<Source, ApiError> {
 }
 
 /// Queues a refresh, and waits for its end when asked to.
-async fn start_refresh(app: &App, id: SourceId, wait: bool) {
+async fn start_refresh(ask: &Ask<'_>, id: SourceId, wait: bool) {
     if wait {
-        app.refresher.queue_and_wait(id).await;
+        ask.app.refresher.request_and_wait(id, &ask.actor).await;
     } else {
-        app.refresher.queue(id);
+        ask.app.refresher.request(id, &ask.actor);
     }
 }
 
@@ -77,7 +83,7 @@ pub async fn create(ask: Ask<'_>) -> Answer {
     let draft: SourceDraft = input::body(ask.request)?;
     let source = ask.app.library.create_source(&ask.actor, draft).await?;
     if source.enabled || wait {
-        start_refresh(ask.app, source.id, wait).await;
+        start_refresh(&ask, source.id, wait).await;
     }
     created(&row(&ask, source.id)?)
 }
@@ -91,7 +97,7 @@ pub async fn update(ask: Ask<'_>) -> Answer {
     }
     let source = ask.app.library.update_source(&ask.actor, old.id, patch).await?;
     if source.enabled && (source.url != old.url || !old.enabled || source.options != old.options) {
-        ask.app.refresher.queue(source.id);
+        ask.app.refresher.request(source.id, &ask.actor);
     }
     ok(&row(&ask, source.id)?)
 }
@@ -108,6 +114,29 @@ pub async fn refresh(ask: Ask<'_>) -> Answer {
     let wait = input::flag(&ask.request.query, "wait")?;
     let source = find(&ask)?;
     tracing::info!(actor = ask.actor, source = source.name, "refresh asked for");
-    start_refresh(ask.app, source.id, wait).await;
+    start_refresh(&ask, source.id, wait).await;
     ok(&row(&ask, source.id)?)
+}
+
+/// A look at a URL before it becomes a source.
+pub async fn probe(ask: Ask<'_>) -> Answer {
+    let asked: ProbeRequest = input::body(ask.request)?;
+    let url = rules::location(&asked.url)?;
+    let catalog = ask.app.library.catalog();
+    let caps = ask.app.config.load().config.import.clone();
+    let found = probe::look(&ask.app.fetcher, &caps, &url).await;
+    let exists = catalog.sources().iter().find(|s| s.url == url).map(|s| s.id);
+    ok(&Probe { name: library::name_of(&url), exists, ..found })
+}
+
+pub async fn diff(ask: Ask<'_>) -> Answer {
+    let (_, diff) = ask.app.library.reports(find(&ask)?.id).await?;
+    ok(&diff.unwrap_or_default())
+}
+
+/// The last reports, newest first.
+pub async fn history(ask: Ask<'_>) -> Answer {
+    input::only(&ask.request.query, &[])?;
+    let (rows, _) = ask.app.library.reports(find(&ask)?.id).await?;
+    ok(&Page { rev: ask.app.library.catalog().rev, total: u32::try_from(rows.len()).unwrap_or(u32::MAX), rows })
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns how the figures of the rooms are put together. Must not enter: counting. Invariant: derived at each request.
 
-use yagi_api::{Hello, Status, paths, text::clean};
+use yagi_api::{Hello, Role, Status, paths, text::clean};
 
 use super::{Answer, Ask, input, ok};
 use crate::app::App;
@@ -13,9 +13,9 @@ pub fn hello(ask: &Ask<'_>) -> Answer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api: paths::API,
         boot_id: ask.app.boot_id.clone(),
-        write: true,
+        write: ask.role != Role::Viewer,
         host: clean(&host, 255).into_owned(),
-        role: yagi_api::Role::Admin,
+        role: ask.role,
         actor: ask.actor.clone(),
     })
 }

@@ -74,11 +74,15 @@ pub fn stop_stream(ask: &Ask<'_>, id: u64) -> Result<(), ApiError> {
 }
 
 pub fn clients(ask: &Ask<'_>) -> Answer {
-    let query = query::parse(&ask.request.query, &["stream"])?;
+    let query = query::parse(&ask.request.query, &["stream", "user"])?;
+    let user: Option<u32> = input::number(&ask.request.query, "user", "the id of a user")?;
     let stream: Option<u64> = input::number(&ask.request.query, "stream", "the id of a stream")?;
     let mut rows = ask.app.seats.rows();
     if stream.is_some() {
         rows.retain(|c| c.stream == stream);
+    }
+    if user.is_some() {
+        rows.retain(|c| c.user.map(|u| u.0) == user);
     }
     ok(&query::page::<ClientRow, ClientRow>(&ask.app.library.catalog(), CLIENTS, &rows, &query)?)
 }

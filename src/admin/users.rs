@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use yagi_api::{ApiError, NewUser, User, UserDraft, UserId, UserPatch, UserUrls};
+use yagi_api::{ApiError, NewUser, User, UserDraft, UserExtend, UserId, UserPatch, UserUrls};
 
 use super::{
     Answer, Ask, created, done, input, ok,
@@ -21,7 +21,7 @@ use crate::{
     library::{Catalog, Viewer},
 };
 
-const COLUMNS: &[Column<User>] = &[
+pub const COLUMNS: &[Column<User>] = &[
     Column { names: &["name", "user"], searched: true, cell: |_, u| Cell::text(&u.name) },
     Column { names: &["note"], searched: true, cell: |_, u| Cell::text(&u.note) },
     Column { names: &["status"], searched: false, cell: |_, u| Cell::text(u.status(epoch_now()).word()) },
@@ -30,6 +30,7 @@ const COLUMNS: &[Column<User>] = &[
     Column { names: &["active"], searched: false, cell: |_, u| Cell::some(Some(u.active)) },
     Column { names: &["max_connections", "max"], searched: false, cell: |_, u| Cell::some(Some(u.max_connections)) },
     Column { names: &["expires_at", "expires"], searched: false, cell: |_, u| Cell::some(u.expires_at) },
+    Column { names: &["last_seen", "seen"], searched: false, cell: |_, u| Cell::some(u.last_seen) },
     Column { names: &["created_at", "created"], searched: false, cell: |_, u| Cell::Number(u.created_at) },
     Column { names: &["id"], searched: false, cell: |_, u| Cell::some(Some(u.id.0)) },
     Column {
@@ -42,12 +43,24 @@ const COLUMNS: &[Column<User>] = &[
 pub fn list(ask: &Ask<'_>) -> Answer {
     let query = query::parse(&ask.request.query, &[])?;
     let catalog = ask.app.library.catalog();
-    let active = ask.app.seats.active_by_user();
-    let rows: Vec<User> = catalog
-        .viewers()
-        .map(|v| User { active: active.get(&v.user.id).copied().unwrap_or(0), ..v.user.clone() })
-        .collect();
-    ok(&query::page::<User, User>(&catalog, COLUMNS, &rows, &query)?)
+    ok(&query::page::<User, User>(&catalog, COLUMNS, &rows(ask.app, &catalog), &query)?)
+}
+
+/// All accounts as they are at this moment.
+pub fn rows(app: &App, catalog: &Catalog) -> Vec<User> {
+    let active = app.seats.active_by_user();
+    let live = |v: &Arc<Viewer>| User { active: active.get(&v.user.id).copied().unwrap_or(0), ..seen(app, &v.user) };
+    catalog.viewers().map(live).collect()
+}
+
+/// With the last login, which is younger in memory than in the row.
+fn seen(app: &App, user: &User) -> User {
+    match app.seen.of(user.id) {
+        Some(last) => {
+            User { last_seen: Some(last.at), last_agent: last.agent, last_ip: last.ip.to_string(), ..user.clone() }
+        }
+        None => user.clone(),
+    }
 }
 
 /// The account whose id or else whose name the path has.
@@ -62,7 +75,7 @@ fn id(ask: &Ask<'_>) -> Result<UserId, ApiError> {
 
 /// The account as it is at this moment.
 fn row(app: &App, user: &User) -> User {
-    User { active: app.seats.active(user.id), ..user.clone() }
+    User { active: app.seats.active(user.id), ..seen(app, user) }
 }
 
 pub fn show(ask: &Ask<'_>) -> Answer {
@@ -85,6 +98,12 @@ pub async fn update(ask: Ask<'_>) -> Answer {
     if narrows {
         rights::enforce(ask.app);
     }
+    ok(&row(ask.app, &viewer.user))
+}
+
+pub async fn extend(ask: Ask<'_>) -> Answer {
+    let (id, extend): (_, UserExtend) = (id(&ask)?, input::body(ask.request)?);
+    let viewer = ask.app.library.extend_user(&ask.actor, id, extend).await?;
     ok(&row(ask.app, &viewer.user))
 }
 
@@ -135,7 +154,7 @@ fn base(ask: &Ask<'_>) -> Result<Base, ApiError> {
 
 /// The public address of the configuration, else the first listener's.
 fn own_address(app: &App) -> Base {
-    app.addressing.public.clone().unwrap_or_else(|| {
+    app.addressing.load().public.clone().unwrap_or_else(|| {
         let first = app.addresses.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
         Base { scheme: "http", host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
     })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Each may do what those before it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads, and sees no password.
@@ -17,6 +18,7 @@ pub enum Role {
 
 /// An address that is refused on every public path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Block {
     pub ip: String,
     /// Epoch seconds.
@@ -30,6 +32,7 @@ pub struct Block {
 
 /// Body of `POST /api/blocks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlockDraft {
     pub ip: String,
@@ -42,6 +45,7 @@ pub struct BlockDraft {
 
 /// Body of `POST /api/clients/{id}/block`: ends the client and blocks its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientBlock {
     /// 1 to 604800; 600 when absent.

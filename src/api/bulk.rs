@@ -8,6 +8,7 @@ use crate::{change::ChangeItem, error::ErrorCode, event::Noun};
 /// `POST /api/channels/bulk`. Rows are chosen by `ids` or by `q` (an empty `q` is every row); exactly one of `set`,
 /// `renumber_from` and `delete` says what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelBulk {
     pub ids: Option<Vec<u32>>,
@@ -22,6 +23,7 @@ pub struct ChannelBulk {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelSet {
     pub enabled: Option<bool>,
@@ -33,6 +35,7 @@ pub struct ChannelSet {
 
 /// `POST /api/users/bulk`; see [`ChannelBulk`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UserBulk {
     pub ids: Option<Vec<u32>>,
@@ -45,6 +48,7 @@ pub struct UserBulk {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UserSet {
     pub enabled: Option<bool>,
@@ -60,6 +64,7 @@ pub struct UserSet {
 
 /// `POST /api/sources/bulk`; see [`ChannelBulk`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceBulk {
     pub ids: Option<Vec<u32>>,
@@ -72,6 +77,7 @@ pub struct SourceBulk {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceSet {
     pub enabled: Option<bool>,
@@ -80,6 +86,7 @@ pub struct SourceSet {
 
 /// `POST /api/categories/bulk`: deletes the chosen ones; their channels become "Uncategorised".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CategoryBulk {
     pub ids: Option<Vec<u32>>,
@@ -91,6 +98,7 @@ pub struct CategoryBulk {
 /// `POST /api/apply`: a list of operations over nouns, all or nothing. They take effect together: channels may swap their
 /// numbers, and a category may be deleted whose channels move away in the same list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// At most 50,000.
@@ -100,6 +108,7 @@ pub struct Apply {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     pub op: Op,
@@ -117,6 +126,7 @@ pub struct Operation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
     Create,
@@ -126,6 +136,7 @@ pub enum Op {
 
 /// What a bulk edit, an apply, an undo or a redo did, or with `dry_run` would do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Applied {
     pub dry_run: bool,
     /// Rows that were chosen, or operations.
@@ -147,6 +158,7 @@ pub struct Applied {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewPassword {
     pub id: u32,
     pub name: String,
@@ -155,6 +167,7 @@ pub struct NewPassword {
 
 /// What is wrong with one of many: an operation, or a key of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ItemError {
     /// Index of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

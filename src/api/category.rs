@@ -6,6 +6,7 @@ use crate::ids::CategoryId;
 
 /// A category as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Category {
     pub id: CategoryId,
     /// Counts edits; a PATCH with an older one is refused (409).
@@ -21,6 +22,7 @@ pub struct Category {
 
 /// What a POST carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryDraft {
     pub name: String,
@@ -31,6 +33,7 @@ pub struct CategoryDraft {
 
 /// What a PATCH carries: absent fields stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CategoryPatch {
     /// The version that was read; checked when present.
@@ -41,6 +44,7 @@ pub struct CategoryPatch {
 
 /// Body of `POST /api/categories/order`: these come first, in this order; the others follow in theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryOrder {
     pub ids: Vec<u32>,
@@ -48,6 +52,7 @@ pub struct CategoryOrder {
 
 /// Body of `POST /api/categories/{id}/merge`: its channels and the permission to see it go to `into`, and it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryMerge {
     pub into: CategoryId,

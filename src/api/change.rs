@@ -7,6 +7,7 @@ use crate::event::{Change, Noun};
 
 /// One step of the trail: an edit, a bulk edit, an apply, an undo, or the summary of a refresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeRow {
     pub id: u64,
     /// Epoch seconds.
@@ -41,6 +42,7 @@ pub struct ChangeRow {
 
 /// What happened to one row. Passwords and credentials in URLs are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChangeItem {
     pub noun: Noun,
     /// `created`, `updated` or `deleted`.
@@ -53,6 +55,7 @@ pub struct ChangeItem {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldChange {
     pub field: String,
     /// `null` in a row that was created.
@@ -63,6 +66,7 @@ pub struct FieldChange {
 
 /// Body of `POST /api/undo` and `POST /api/redo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UndoRequest {
     /// Absent: the caller's own last step that can be taken back (or made again).

@@ -10,6 +10,7 @@ use crate::{
 
 /// A channel as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Channel {
     pub id: ChannelId,
     /// Counts edits; a PATCH with an older one is refused (409).
@@ -69,6 +70,7 @@ impl Channel {
 
 /// One place a channel's picture can come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSource {
     /// `http(s)://…`, `acestream://CONTENT_ID`, `acestream:?infohash=HASH` or `testcard:`.
@@ -80,6 +82,7 @@ pub struct ChannelSource {
 
 /// Catch-up facts of a playlist, kept so that they can be written out again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Catchup {
     /// `default`, `append`, `shift`, `flussonic`, `xc`, …
@@ -91,6 +94,7 @@ pub struct Catchup {
 
 /// What a POST carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChannelDraft {
     pub name: String,
@@ -113,6 +117,7 @@ pub struct ChannelDraft {
 
 /// What a PATCH carries: absent fields stay. A field set here is an administrator's edit and survives refreshes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelPatch {
     /// The version that was read; checked when present.
@@ -132,6 +137,7 @@ pub struct ChannelPatch {
 
 /// `GET /api/channels/{id}/detail`: everything that a detail pane shows, in one request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelDetail {
     pub channel: Channel,
     pub category_name: String,

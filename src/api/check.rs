@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a check of one address found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Epoch seconds of its end.
     pub at: i64,
@@ -43,6 +44,7 @@ impl Check {
 
 /// Body of `POST /api/checks`: which channels to check; neither: every listed one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckRequest {
     pub ids: Option<Vec<u32>>,
@@ -52,6 +54,7 @@ pub struct CheckRequest {
 
 /// One row of `GET /api/checks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckRow {
     pub id: crate::ids::ChannelId,
     pub name: String,
@@ -60,6 +63,7 @@ pub struct CheckRow {
 
 /// `GET /api/checks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Checks {
     /// Channels that wait for their check, and those that are checked just now.
     pub waiting: u32,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How an engine is thought of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EngineState {
     /// Not asked yet.
@@ -31,6 +32,7 @@ impl EngineState {
 
 /// One engine. `GET /api/engines`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineRow {
     /// Its place in the configuration, from 1.
     pub id: u32,

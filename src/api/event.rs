@@ -10,6 +10,7 @@ use crate::{
 
 /// Which list changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Noun {
     Channels,
@@ -25,8 +26,26 @@ pub enum Noun {
     Blocks,
 }
 
+impl Noun {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Channels => "channels",
+            Self::Categories => "categories",
+            Self::Users => "users",
+            Self::Sources => "sources",
+            Self::Settings => "settings",
+            Self::Guide => "guide",
+            Self::Rules => "rules",
+            Self::Lineup => "lineup",
+            Self::Blocks => "blocks",
+        }
+    }
+}
+
 /// What happened to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     Created,
@@ -36,8 +55,21 @@ pub enum Change {
     Bulk,
 }
 
+impl Change {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
 /// One line. Receiving one twice does no harm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// First line of each connection.
@@ -67,6 +99,7 @@ pub enum Event {
 
 /// One log line as kept in the daemon's ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogRecord {
     /// Counts up from 1 at each start.
     pub seq: u64,

@@ -6,6 +6,7 @@ use crate::ids::{ChannelId, SourceId};
 
 /// One programme. Times are epoch seconds, `start < stop`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Programme {
     pub start: i64,
     pub stop: i64,
@@ -25,6 +26,7 @@ pub struct Programme {
 
 /// `GET /api/guide`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuideStatus {
     /// Counts swaps; 0 before the first guide.
     pub generation: u64,
@@ -43,6 +45,7 @@ pub struct GuideStatus {
 
 /// One row of `GET /api/guide/channels`: a listed channel and where its programmes come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuideChannel {
     pub id: ChannelId,
     /// Of the channel's row, for a PATCH of `guide_id`.
@@ -74,6 +77,7 @@ pub struct GuideChannel {
 
 /// How a channel found its programmes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum GuideMatch {
     /// It did not.
@@ -104,6 +108,7 @@ impl GuideMatch {
 
 /// A channel of the guide whose name is like the channel's. Accepted by a PATCH of `guide_id`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Suggestion {
     pub guide_id: String,
     pub name: String,
@@ -114,6 +119,7 @@ pub struct Suggestion {
 
 /// Body of `POST /api/guide/accept`: gives unmatched channels the `guide_id` of their best suggestion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GuideAccept {
     /// 0.5 to 1.
@@ -131,6 +137,7 @@ impl Default for GuideAccept {
 
 /// `GET /api/channels/{id}/explain`: where a channel and its programmes come from, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explain {
     pub id: ChannelId,
     pub name: String,
@@ -158,6 +165,7 @@ pub struct Explain {
 
 /// One channel of one guide that a channel matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainGuide {
     pub source: SourceId,
     pub source_name: String,

@@ -6,6 +6,7 @@ use crate::{ids::SourceId, source::RefreshReport};
 
 /// One refresh of a playlist or guide. Finished ones are kept for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -33,6 +34,7 @@ pub struct Job {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     Queued,

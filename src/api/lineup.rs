@@ -9,6 +9,7 @@ use crate::{
 
 /// One row of `GET /api/lineup`: a playlist and its generations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lineup {
     pub source: SourceId,
     pub name: String,
@@ -23,6 +24,7 @@ pub struct Lineup {
 
 /// What one refresh, accept or rollback made of a playlist's channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Generation {
     pub number: u32,
     /// Epoch seconds.
@@ -38,6 +40,7 @@ pub struct Generation {
 
 /// A download that waits for somebody's decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Held {
     /// Epoch seconds of the download.
     pub at: i64,
@@ -49,6 +52,7 @@ pub struct Held {
 
 /// `GET /api/lineup/{source}/plan`: what applying the held download, or with `?fetch=true` a fresh one, would change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LineupPlan {
     pub source: SourceId,
     /// Of the held download; false: of a fresh one.
@@ -75,6 +79,7 @@ pub struct LineupPlan {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PlanChange {
     Added,
@@ -101,6 +106,7 @@ impl PlanChange {
 
 /// One channel and everything that would happen to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanRow {
     pub changes: Vec<PlanChange>,
     /// None for a new one.
@@ -118,6 +124,7 @@ pub struct PlanRow {
 
 /// Body of `POST /api/lineup/{source}/rollback`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Rollback {
     /// The generation to go back to; absent: the one before the present one.
@@ -126,6 +133,7 @@ pub struct Rollback {
 
 /// What an accept or a rollback did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LineupDone {
     pub source: SourceId,
     /// The generation that is in force now.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Reply to a list request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Page<T> {
     /// Revision of the line-up that the rows are from.
     pub rev: u64,
@@ -14,6 +15,7 @@ pub struct Page<T> {
 
 /// Query of a list request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
     /// Terms separated by blanks, all must match: `text`, `!text`, `field:text`. Case is ignored.

@@ -9,6 +9,7 @@ use crate::{
 
 /// Body of `POST /api/sources/probe`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeRequest {
     pub url: String,
@@ -16,6 +17,7 @@ pub struct ProbeRequest {
 
 /// What was found. A URL that cannot be read is a success of the request with `ok` false and `error` in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Probe {
     pub ok: bool,
     /// By its content, not by its name.
@@ -47,6 +49,7 @@ pub struct Probe {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeGroup {
     pub name: String,
     pub channels: u32,
@@ -55,6 +58,7 @@ pub struct ProbeGroup {
 /// `GET /api/sources/{id}/diff`: what the last refresh that changed anything changed. Each list has at most 500 rows; the
 /// totals count all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceDiff {
     /// Epoch seconds of its end; none before the first.
     pub at: Option<i64>,
@@ -67,6 +71,7 @@ pub struct SourceDiff {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiffRow {
     pub id: ChannelId,
     pub name: String,

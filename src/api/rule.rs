@@ -6,6 +6,7 @@ use crate::ids::{RuleId, SourceId};
 
 /// A rule as stored. Rules run in the order of `position`, those of one source among those for all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rule {
     pub id: RuleId,
     /// Counts edits; a PATCH with an older one is refused (409).
@@ -24,6 +25,7 @@ pub struct Rule {
 
 /// `field` and a regular expression that must (or with `not` must not) be found in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// `name`, `group`, `guide_id`, `logo`, `url`, `number`, `radio`, `quality`, `check`, or `attr:NAME` for an attribute of the
@@ -37,6 +39,7 @@ pub struct Condition {
 
 /// What a rule does with an entry on which its conditions hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Action {
     /// Keeps it, whatever later rules exclude. Where there is an include rule, entries that none includes are left out.
@@ -87,6 +90,7 @@ impl Action {
 
 /// What a POST carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleDraft {
     /// Made of the action when absent.
@@ -106,6 +110,7 @@ pub struct RuleDraft {
 
 /// What a PATCH carries: absent fields stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RulePatch {
     /// The version that was read; checked when present.
@@ -123,6 +128,7 @@ pub struct RulePatch {
 /// Body of `POST /api/rules/preview`: runs the stored rules, or these in their place, over the playlists' entries as they were
 /// last downloaded, and changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RulePreview {
     /// Instead of all stored ones, in this order.
@@ -137,6 +143,7 @@ pub struct RulePreview {
 
 /// What a preview found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PreviewDone {
     pub entries: u32,
     pub kept: u32,
@@ -150,6 +157,7 @@ pub struct PreviewDone {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PreviewRule {
     /// None for a rule that is not stored.
     #[serde(default)]
@@ -163,6 +171,7 @@ pub struct PreviewRule {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PreviewRow {
     pub source: SourceId,
     pub line: u32,

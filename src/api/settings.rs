@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// All settings with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How long a stream without viewers keeps its upstream, in seconds.
@@ -48,6 +49,10 @@ pub struct Settings {
     pub logos: LogoPolicy,
     /// Days that a channel which its playlist no longer lists keeps its id and number.
     pub keep_retired_d: u32,
+    /// Steps that the audit trail keeps.
+    pub audit_rows: u32,
+    /// Days that it keeps them.
+    pub audit_days: u32,
 }
 
 impl Default for Settings {
@@ -74,11 +79,14 @@ impl Default for Settings {
             lineup_generations: 5,
             keep_retired_d: 30,
             logos: LogoPolicy::Auto,
+            audit_rows: 10_000,
+            audit_days: 90,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogoPolicy {
     /// Where the player reaches the daemon by TLS and the logo has none.
@@ -90,6 +98,7 @@ pub enum LogoPolicy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LagPolicy {
     /// Move it to the newest random-access point.
@@ -99,6 +108,7 @@ pub enum LagPolicy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LimitPolicy {
     /// Serve the new connection and close an old one, as Xtream panels do.
@@ -112,6 +122,7 @@ pub type SettingsPatch = serde_json::Map<String, serde_json::Value>;
 
 /// One row of `GET /api/settings`: database settings (editable) and the file's keys (shown with their origin).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Setting {
     pub key: String,
     pub value: serde_json::Value,

@@ -6,6 +6,7 @@ use crate::ids::{RuleId, SourceId};
 
 /// A source as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     pub id: SourceId,
     /// Counts edits; a PATCH with an older one is refused (409).
@@ -34,6 +35,7 @@ pub struct Source {
 
 /// What else is said of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct SourceOptions {
     /// Lower ones come first where several sources have the same channel or programme.
@@ -52,6 +54,7 @@ impl Default for SourceOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
     Playlist,
@@ -69,6 +72,7 @@ impl SourceKind {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RefreshState {
     #[default]
@@ -79,6 +83,7 @@ pub enum RefreshState {
 
 /// What a refresh did. For a guide, `seen` counts programmes and `added` channels that have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RefreshReport {
     /// Epoch seconds of its end.
     pub at: i64,
@@ -116,6 +121,7 @@ fn zero(n: &u32) -> bool {
 
 /// What a POST carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceDraft {
     pub url: String,
@@ -141,6 +147,7 @@ pub struct SourceDraft {
 
 /// What a PATCH carries: absent fields stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SourcePatch {
     /// The version that was read; checked when present.

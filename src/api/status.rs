@@ -6,6 +6,7 @@ use crate::access::Role;
 
 /// `GET /api/hello`: first request of every client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
     pub version: String,
     /// Major version of this API; clients refuse another.
@@ -25,6 +26,7 @@ pub struct Hello {
 
 /// `GET /api/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     pub version: String,
     pub uptime_s: u64,
@@ -46,6 +48,7 @@ pub struct Status {
 
 /// `POST /api/reload`, and what SIGHUP logs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reload {
     /// The file that was read; none: there is none.
     pub file: Option<String>,
@@ -53,7 +56,8 @@ pub struct Reload {
 }
 
 /// A key of the configuration whose value is another one now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReloadedKey {
     pub key: String,
     pub before: serde_json::Value,
@@ -64,6 +68,7 @@ pub struct ReloadedKey {
 
 /// Body of `POST /api/backup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BackupRequest {
     /// Absolute path of a new file on the daemon's machine; absent: `backups/yagid-DATE.db` in the state directory.
@@ -72,6 +77,7 @@ pub struct BackupRequest {
 
 /// Reply to `POST /api/backup`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Backup {
     pub path: String,
     pub bytes: u64,
@@ -80,6 +86,7 @@ pub struct Backup {
 
 /// `GET` and `PUT /api/logs/filter`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogFilter {
     /// A level, or a list such as `info,yagid::upstream=debug`.

@@ -6,6 +6,7 @@ use crate::ids::{ChannelId, ClientId, UserId};
 
 /// Life cycle of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StreamState {
     /// The upstream has not given its first bytes.
@@ -31,6 +32,7 @@ impl StreamState {
 
 /// One running stream. Rates are averages of the last second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StreamRow {
     /// Stable while the stream runs; the id in paths.
     pub id: u64,
@@ -73,6 +75,7 @@ pub struct StreamRow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ClientState {
     /// Waits for the first bytes of the upstream.
@@ -85,6 +88,7 @@ pub enum ClientState {
 
 /// One connection that holds a seat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientRow {
     pub id: ClientId,
     pub user: Option<UserId>,

@@ -6,6 +6,7 @@ use crate::ids::UserId;
 
 /// A viewer as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     pub id: UserId,
     /// Counts edits; a PATCH with an older one is refused (409).
@@ -57,6 +58,7 @@ impl User {
 
 /// The words that Xtream panels use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum UserStatus {
     Active,
     Expired,
@@ -76,6 +78,7 @@ impl UserStatus {
 
 /// Players that want another spelling of the Xtream answers than the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PlayerFamily {
     /// Told by the User-Agent of each request.
@@ -105,6 +108,7 @@ impl PlayerFamily {
 
 /// Container formats a viewer may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OutputFormat {
     /// One endless MPEG-TS stream.
@@ -128,6 +132,7 @@ impl OutputFormat {
 
 /// What a POST carries; absent fields take the defaults of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserDraft {
     pub name: String,
@@ -155,6 +160,7 @@ pub struct UserDraft {
 
 /// What a PATCH carries: absent fields stay; `null` clears where clearing has a meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct UserPatch {
     /// The version that was read; checked when present.
@@ -186,6 +192,7 @@ where
 
 /// Reply to the POST of a user and to a password reset: the only replies besides [`UserUrls`] that name the password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewUser {
     #[serde(flatten)]
     pub user: User,
@@ -194,6 +201,7 @@ pub struct NewUser {
 
 /// Everything a player can be given. `GET /api/users/{id}/urls`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserUrls {
     pub name: String,
     pub password: String,
@@ -227,6 +235,7 @@ pub struct UserUrls {
 
 /// Body of `POST /api/users/{id}/extend`: days behind the present end, or behind now when that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserExtend {
     /// 1 to 3650.

@@ -86,10 +86,38 @@ pub(super) const KEYS: &[Key] = &[
     key("hdhr.tuners", Kind::Number(0, 255), "streams of a network tuner at once; 0: the viewer's limit, or 4"),
     key("metrics.listen", Kind::Text(own_address), "where /metrics is answered, e.g. 127.0.0.1:9465; empty: nowhere"),
     key("demo.enabled", Kind::Switch, "test-card channel and first viewer on the first start"),
+    key("admin.admins", Kind::List(who), "accounts and @groups that may do everything"),
+    key("admin.operators", Kind::List(who), "accounts and @groups that may act on streams, clients and refreshes"),
+    key("admin.viewers", Kind::List(who), "accounts and @groups that may read"),
+    key("admin.listen", Kind::Text(own_address), "where the admin API is served over TCP; empty: nowhere"),
+    key("admin.token_file", Kind::Text(any), "file with the token of callers over TCP"),
+    key("admin.allow_plaintext", Kind::Switch, "serve admin.listen beyond this machine without TLS"),
 ];
 
 /// `[exec.NAME] argv`, under whatever name: the one key that stands below a name of the operator's.
 pub(super) const ARGV: Key = key("argv", Kind::Argv, "program and arguments of an exec: source");
+
+/// Keys that a reload applies; the others wait for the next start.
+const LIVE: &[&str] = &[
+    "server.public_url",
+    "server.trusted_proxies",
+    "server.login_tries",
+    "log.filter",
+    "import.max_download_mib",
+    "import.max_playlist_mib",
+    "import.max_guide_mib",
+    "import.max_entries",
+    "import.max_seconds",
+    "import.trusted_sources",
+    "ace.open_networks",
+    "admin.admins",
+    "admin.operators",
+    "admin.viewers",
+];
+
+pub(super) fn is_live(name: &str) -> bool {
+    LIVE.contains(&name)
+}
 
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     if command_of(name).is_some() {
@@ -236,6 +264,12 @@ fn address(text: &str) -> Result<(), String> {
 /// An address, or none.
 fn own_address(text: &str) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { address(text) }
+}
+
+fn who(text: &str) -> Result<(), String> {
+    let name = text.strip_prefix('@').unwrap_or(text);
+    let fine = !name.is_empty() && !name.bytes().any(|b| b.is_ascii_whitespace() || b":,@".contains(&b));
+    if fine { Ok(()) } else { Err("expected the name or number of an account, or @ and that of a group".to_owned()) }
 }
 
 fn network(text: &str) -> Result<(), String> {

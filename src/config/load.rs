@@ -16,7 +16,7 @@ use toml::{
     Spanned, Table, Value,
     de::{DeTable, DeValue},
 };
-use yagi_api::{Setting, text::is_foul};
+use yagi_api::{ReloadedKey, Setting, text::is_foul};
 
 use super::{Config, keys, places::Places};
 use crate::http::tls::Certificate;
@@ -103,7 +103,7 @@ impl Loaded {
             key: name.to_owned(),
             value: values.pointer(&format!("/{}", name.replace('.', "/"))).cloned().unwrap_or_default(),
             origin: self.origins.get(name).copied().unwrap_or(Origin::Default).word().to_owned(),
-            applies_now: false,
+            applies_now: keys::is_live(name),
             editable: false,
             help: help.to_owned(),
         };
@@ -124,18 +124,7 @@ pub fn default_file(env: impl IntoIterator<Item = (String, String)>) -> Option<P
 pub fn load(flags: &Flags, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Fault>> {
     let env: BTreeMap<String, String> = env.into_iter().collect();
     let mut merge = Merge::default();
-    let file = flags.config.clone().or_else(|| Places::of(&env).file().filter(|f| f.exists()));
-    if let Some(file) = &file {
-        merge.file(file);
-    }
-    for (name, value) in &env {
-        if let Some(key) = name.strip_prefix(ENV) {
-            merge.text(&key.to_ascii_lowercase().replace("__", "."), value, Origin::Env, name);
-        } else if let Some(key) = keys::KEYS.iter().map(|k| k.name).find(|k| *name == variable(k, "_")) {
-            // Ignored silently, it would be looked for during an evening.
-            merge.fault(name, key, format!("expected two underscores: {}", variable(key, "__")));
-        }
-    }
+    let file = merge.sources(flags, &env);
     let path = |p: &PathBuf| p.to_string_lossy().into_owned();
     for (key, value, flag) in [
         ("paths.state_dir", flags.state_dir.as_ref().map(path), "--state-dir"),
@@ -148,6 +137,66 @@ pub fn load(flags: &Flags, env: impl IntoIterator<Item = (String, String)>) -> R
         }
     }
     merge.finish(file, &env)
+}
+
+/// Loads the configuration again: what flags said stays, the file and the environment are read anew.
+///
+/// # Errors
+/// Everything that is wrong; `old` is in force then.
+pub fn reload(old: &Loaded, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Fault>> {
+    let flags = Flags { config: old.file.clone(), ..Flags::default() };
+    let mut merge = Merge::default();
+    let env: BTreeMap<String, String> = env.into_iter().collect();
+    let file = merge.sources(&flags, &env);
+    let values = Value::try_from(&old.config).unwrap_or(Value::Table(Table::new()));
+    for (key, _) in old.origins.iter().filter(|(_, origin)| **origin == Origin::Flag) {
+        let value = key.split_once('.').and_then(|(section, name)| values.get(section)?.get(name));
+        if let Some(value) = value {
+            merge.value(key, value.clone(), Origin::Flag, |_| "flag".to_owned());
+        }
+    }
+    merge.finish(file, &env)
+}
+
+/// What is in force after a reload: of keys that wait for a restart the old values.
+pub fn in_force(old: &Loaded, new: &Loaded) -> Loaded {
+    let mut out = old.clone();
+    let (to, from) = (&mut out.config, &new.config);
+    to.server.public_url.clone_from(&from.server.public_url);
+    to.server.trusted_proxies.clone_from(&from.server.trusted_proxies);
+    to.server.login_tries = from.server.login_tries;
+    to.log.filter.clone_from(&from.log.filter);
+    to.import = from.import.clone();
+    to.ace = from.ace.clone();
+    to.admin.admins.clone_from(&from.admin.admins);
+    to.admin.operators.clone_from(&from.admin.operators);
+    to.admin.viewers.clone_from(&from.admin.viewers);
+    for key in keys::KEYS.iter().map(|k| k.name).filter(|name| keys::is_live(name)) {
+        out.origins.remove(key);
+        out.origins.extend(new.origins.get(key).map(|origin| (key.to_owned(), *origin)));
+    }
+    out.file.clone_from(&new.file);
+    out
+}
+
+/// What differs, and whether a reload applies it.
+pub fn differences(old: &Loaded, new: &Loaded) -> Vec<ReloadedKey> {
+    let (mut before, after) = (BTreeMap::new(), new.rows());
+    before.extend(old.rows().into_iter().map(|row| (row.key, row.value)));
+    // Commands may come and go; the other keys are always there.
+    let mut changed: Vec<ReloadedKey> = after
+        .into_iter()
+        .map(|row| ReloadedKey {
+            before: before.remove(&row.key).unwrap_or_default(),
+            after: row.value,
+            applied: row.applies_now,
+            key: row.key,
+        })
+        .filter(|key| key.before != key.after)
+        .collect();
+    let gone = before.into_iter().map(|(key, value)| ReloadedKey { key, before: value, ..ReloadedKey::default() });
+    changed.extend(gone);
+    changed
 }
 
 /// The environment variable of a key.
@@ -165,6 +214,23 @@ struct Merge {
 impl Merge {
     fn fault(&mut self, place: &str, key: &str, message: impl Into<String>) {
         self.faults.push(Fault { place: place.to_owned(), key: key.to_owned(), message: message.into() });
+    }
+
+    /// The file and the environment; the file that was read.
+    fn sources(&mut self, flags: &Flags, env: &BTreeMap<String, String>) -> Option<PathBuf> {
+        let file = flags.config.clone().or_else(|| Places::of(env).file().filter(|f| f.exists()));
+        if let Some(file) = &file {
+            self.file(file);
+        }
+        for (name, value) in env {
+            if let Some(key) = name.strip_prefix(ENV) {
+                self.text(&key.to_ascii_lowercase().replace("__", "."), value, Origin::Env, name);
+            } else if let Some(key) = keys::KEYS.iter().map(|k| k.name).find(|k| *name == variable(k, "_")) {
+                // Ignored silently, it would be looked for during an evening.
+                self.fault(name, key, format!("expected two underscores: {}", variable(key, "__")));
+            }
+        }
+        file
     }
 
     fn file(&mut self, path: &Path) {

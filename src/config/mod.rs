@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use keys::filter;
-pub use load::{Fault, Flags, Loaded, Origin, default_file, load};
+pub use load::{Fault, Flags, Loaded, Origin, default_file, differences, in_force, load, reload};
 
 /// All keys. `config/yagid.toml` lists them with the same defaults; a test compares the two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,7 @@ pub struct Config {
     pub exec: BTreeMap<String, Exec>,
     pub metrics: Metrics,
     pub demo: Demo,
+    pub admin: Admin,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -258,6 +259,21 @@ impl Default for Hdhr {
 pub struct Metrics {
     /// Where `/metrics` is answered, e.g. `127.0.0.1:9465`; empty: nowhere.
     pub listen: String,
+}
+
+/// The admin API: who may do what, and an optional TCP listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Accounts and `@groups` that may do everything. With all three lists empty everybody who may open the socket may.
+    pub admins: Vec<String>,
+    pub operators: Vec<String>,
+    pub viewers: Vec<String>,
+    /// `ADDRESS:PORT`; empty: no listener.
+    pub listen: String,
+    pub token_file: String,
+    /// Lets `listen` be an address that others reach, although there is no TLS.
+    pub allow_plaintext: bool,
 }
 
 /// The first start.

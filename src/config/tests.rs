@@ -169,3 +169,48 @@ proptest! {
         }
     }
 }
+
+/// The list of keys that a reload applies, and what it applies, are the same.
+#[test]
+fn a_reload_takes_the_live_keys_and_leaves_the_others() {
+    let other = |key: &str, value: &Value| match value {
+        Value::Array(_) if key.ends_with("listen") => Value::Array(vec!["127.0.0.1:1".into()]),
+        Value::String(text) if text == "info" => "debug".into(),
+        Value::String(text) if text == "text" => "json".into(),
+        Value::String(text) if text.starts_with("http") => "http://other:1".into(),
+        Value::String(_) => "http://127.0.0.1:1".into(),
+        Value::Integer(n) => Value::Integer(n + 1),
+        Value::Boolean(yes) => Value::Boolean(!yes),
+        Value::Array(list) if list.is_empty() => Value::Array(vec!["10.0.0.0/8".into()]),
+        Value::Array(_) => Value::Array(vec!["127.0.0.1:1".into()]),
+        other => other.clone(),
+    };
+    let old = Loaded { config: Config::default(), origins: BTreeMap::new(), file: None };
+    let mut values = Value::try_from(&old.config).unwrap();
+    for section in values.as_table_mut().unwrap().iter_mut() {
+        for (key, value) in section.1.as_table_mut().unwrap().iter_mut() {
+            *value = other(key, value);
+        }
+    }
+    let new = Loaded { config: values.try_into().unwrap(), origins: BTreeMap::new(), file: None };
+    let changed = differences(&old, &new);
+    assert_eq!(changed.len(), keys::KEYS.len(), "every key differs");
+    let applied: BTreeSet<String> = differences(&old, &in_force(&old, &new)).into_iter().map(|k| k.key).collect();
+    let live: BTreeSet<String> = changed.into_iter().filter(|k| k.applied).map(|k| k.key).collect();
+    assert_eq!(applied, live);
+}
+
+#[test]
+fn a_reload_reads_the_file_again_and_keeps_the_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("yagid.toml");
+    fs::write(&file, "[log]\nfilter = \"info\"\n").unwrap();
+    let flags = Flags { config: Some(file.clone()), listen: vec!["127.0.0.1:9".into()], ..Flags::default() };
+    let old = load(&flags, env(&[])).unwrap();
+    fs::write(&file, "[log]\nfilter = \"debug\"\n[server]\nlisten = [\"127.0.0.1:7\"]\n").unwrap();
+    let new = reload(&old, env(&[])).unwrap();
+    assert_eq!(new.config.log.filter, "debug");
+    assert_eq!(new.config.server.listen, old.config.server.listen, "a flag wins over the file");
+    fs::write(&file, "[log]\nfiler = 1\n[server]\nlisten = 1\n").unwrap();
+    assert_eq!(reload(&old, env(&[])).unwrap_err().len(), 2);
+}

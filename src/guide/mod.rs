@@ -7,6 +7,7 @@
 mod build;
 mod decode;
 mod file;
+mod likeness;
 mod matching;
 mod merge;
 mod record;
@@ -26,7 +27,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use yagi_api::{Channel, ExplainGuide, GuideStatus, Programme, SourceId};
+use yagi_api::{Channel, ExplainGuide, GuideChannel, GuideMatch, GuideStatus, Programme, SourceId};
 
 use self::{
     file::{Generation, Walk},
@@ -34,6 +35,9 @@ use self::{
     shelf::Shelf,
 };
 use crate::{library::Catalog, names};
+
+/// Names that are less alike are not suggested.
+const LEAST_ALIKE: f32 = 0.55;
 
 /// Handle to the merged guide; cheap to clone.
 #[derive(Clone)]
@@ -50,10 +54,11 @@ struct Room {
 }
 
 /// The last count of channels with and without programmes, and what it was counted from.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Matched {
     generation: u64,
     rev: u64,
+    how: Arc<[GuideMatch]>,
     with: u32,
     without: u32,
 }
@@ -97,21 +102,78 @@ impl Guide {
 
     /// For `GET /api/guide`.
     pub fn status(&self, catalog: &Catalog) -> GuideStatus {
-        let shelf = self.0.shelf.load_full();
-        let known = *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = match known {
-            Some(m) if (m.generation, m.rev) == (shelf.number, catalog.rev) => m,
-            _ => {
-                let mut m = Matched { generation: shelf.number, rev: catalog.rev, with: 0, without: 0 };
-                for channel in catalog.channels().iter().filter(|c| c.is_listed()) {
-                    let has = channel.is_testcard() || shelf.find(channel).is_some();
-                    *(if has { &mut m.with } else { &mut m.without }) += 1;
-                }
-                *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some(m);
-                m
-            }
-        };
+        let (shelf, counted) = (self.0.shelf.load_full(), self.matched(catalog));
         GuideStatus { matched: counted.with, unmatched: counted.without, ..shelf.status() }
+    }
+
+    /// How each channel of the catalog finds its programmes, in the catalog's order. Channels that are not listed do not look.
+    pub fn matches(&self, catalog: &Catalog) -> Arc<[GuideMatch]> {
+        self.matched(catalog).how
+    }
+
+    fn matched(&self, catalog: &Catalog) -> Matched {
+        let shelf = self.0.shelf.load_full();
+        let known = self.0.matched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|m| (m.generation, m.rev) == (shelf.number, catalog.rev)) {
+            return known;
+        }
+        let how = |c: &Arc<Channel>| match c.is_listed() {
+            false => GuideMatch::None,
+            true if c.is_testcard() => GuideMatch::Testcard,
+            true => shelf.find_how(c).map_or(GuideMatch::None, |(how, ..)| how),
+        };
+        let how: Arc<[GuideMatch]> = catalog.channels().iter().map(how).collect();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let with = how.iter().filter(|h| **h != GuideMatch::None).count();
+        let listed = catalog.channels().iter().filter(|c| c.is_listed()).count();
+        let matched = Matched {
+            generation: shelf.number,
+            rev: catalog.rev,
+            how,
+            with: count(with),
+            without: count(listed - with),
+        };
+        *self.0.matched.lock().unwrap_or_else(PoisonError::into_inner) = Some(matched.clone());
+        matched
+    }
+
+    /// Where one channel's programmes come from, and names like its own when it has none.
+    pub fn explain(&self, catalog: &Catalog, channel: &Channel, suggestions: usize) -> GuideChannel {
+        let shelf = self.0.shelf.load_full();
+        let mut row = GuideChannel {
+            id: channel.id,
+            version: channel.version,
+            number: channel.number,
+            name: channel.name.clone(),
+            category: catalog.category_name(channel).to_owned(),
+            guide_id: channel.guide_id.clone(),
+            how: GuideMatch::None,
+            score: 0.0,
+            matched_id: None,
+            matched_name: None,
+            source: None,
+            suggestions: Vec::new(),
+            now: None,
+            next: None,
+        };
+        if channel.is_testcard() {
+            (row.how, row.score) = (GuideMatch::Testcard, 1.0);
+        } else if let Some((how, generation, at)) = shelf.find_how(channel) {
+            (row.how, row.score, row.source) = (how, matching::score(how), Some(generation.source()));
+            if let Some(listing) = generation.channels.get(at) {
+                row.matched_id = Some(listing.id.clone());
+                row.matched_name = listing.names.first().cloned();
+            }
+        } else if suggestions > 0 {
+            row.suggestions = shelf.alike(&channel.name, suggestions, LEAST_ALIKE);
+        }
+        row
+    }
+
+    /// What is on at `now`, and what follows.
+    pub fn now_next(&self, channel: &Channel, now: i64) -> io::Result<(Option<Programme>, Option<Programme>)> {
+        let mut coming = self.programmes(channel, now, now, i64::MAX, 2)?.into_iter().peekable();
+        Ok((coming.next_if(|p| p.start <= now), coming.next()))
     }
 
     /// The channel's programmes that overlap `from..until`, oldest first, at most `limit`. `now` is for the test card only.
@@ -214,3 +276,33 @@ fn walk(shelf: &Shelf, channel: &Channel, now: i64, from: i64) -> Programmes {
 
 /// Programmes, oldest first. An error is the last item.
 pub type Programmes = Box<dyn Iterator<Item = io::Result<Programme>> + Send>;
+
+/// What a document holds, for a look at it.
+#[derive(Debug, Default)]
+pub struct Counted {
+    pub channels: u32,
+    pub programmes: u32,
+    pub skipped: u32,
+    pub notes: Vec<String>,
+    /// Names of the first channels.
+    pub sample: Vec<String>,
+}
+
+/// Reads a document and keeps nothing of it but counts.
+///
+/// # Errors
+/// Says why it is no guide.
+pub fn count(input: impl io::BufRead, deadline: std::time::Instant, sample: usize) -> Result<Counted, String> {
+    let mut counted = Counted::default();
+    let counts = xmltv::read(decode::Text::new(input, deadline), |item| {
+        if let xmltv::Item::Channel { id, names } = item {
+            counted.channels += 1;
+            if counted.sample.len() < sample {
+                counted.sample.push(names.first().map_or(id, String::as_str).to_owned());
+            }
+        }
+        Ok(())
+    });
+    let counts = counts.map_err(|e| format!("the guide: {e}"))?;
+    Ok(Counted { programmes: counts.programmes, skipped: counts.skipped, notes: counts.notes, ..counted })
+}

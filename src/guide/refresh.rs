@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Import,
     library::{Library, Validators},
+    progress::Progress,
     secret::hide,
     upstream::{Caps, Conditions, Fetcher, Spool},
 };
@@ -104,8 +105,9 @@ async fn attempt(
     let (zone, shift_min) = (source.options.zone.clone(), source.options.shift_min);
     let facts = Facts { source: source.id.0, place, built_at: now, zone, shift_min, ..Facts::default() };
     let (guide, max) = (guide.clone(), u64::from(caps.max_guide_mib) * MIB);
-    let body = fetched.body;
-    let apply = move || apply(&guide, &body, max, deadline, window, facts);
+    let (body, progress) = (fetched.body, fetcher.progress().clone());
+    progress.step("reading", "bytes", None);
+    let apply = move || apply(&guide, &body, max, deadline, window, facts, &progress);
     let (counts, channels) = tokio::task::spawn_blocking(apply)
         .await
         .map_err(|e| format!("reading the guide failed: {e}; please report this"))??;
@@ -124,6 +126,7 @@ fn apply(
     deadline: Instant,
     window: Window,
     facts: Facts,
+    progress: &Progress,
 ) -> Result<(Counts, u32), String> {
     if body.is_empty() {
         return Err("the file is empty".to_owned());
@@ -144,6 +147,7 @@ fn apply(
         _ => Ok(()),
     };
     let input = body.reader(max_unpacked).map_err(|e| told(e.into()))?;
+    let input = progress.reading(input);
     let (generation, counts) = build::build(&guide.0.dir, input, deadline, window, facts, enough)
         .map_err(|e| yagi_api::text::clean(&told(e), 512).into_owned())?;
     let channels = generation.channels.len() as u32;
@@ -198,7 +202,8 @@ mod tests {
         let window = Window { from: now - 86_400, until: now + 8 * 86_400 };
         let facts = Facts { source: 1, place, built_at: now, ..Facts::default() };
         let deadline = Instant::now() + Duration::from_secs(60);
-        apply(guide, &Spool::of(bytes).unwrap(), 1 << 20, deadline, window, facts).map(|(c, n)| (c.programmes, n))
+        apply(guide, &Spool::of(bytes).unwrap(), 1 << 20, deadline, window, facts, &Progress::default())
+            .map(|(c, n)| (c.programmes, n))
     }
 
     fn kept(guide: &Guide) -> usize {

@@ -3,11 +3,14 @@
 //! Owns the index of guide ids and names over all sources (what they mean is `matching`'s). Must not enter: files' layout, accounts.
 //! Invariant: it never changes once built.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
-use yagi_api::{Channel, GuideStatus};
+use yagi_api::{Channel, GuideMatch, GuideStatus, Suggestion};
 
-use super::{file::Generation, matching::Policy, names};
+use super::{file::Generation, likeness::Likeness, matching::Policy, names};
 
 /// (index of the generation, index of its channel).
 pub type At = (u32, u32);
@@ -19,12 +22,15 @@ pub struct Shelf {
     ids: HashMap<Box<str>, Box<[At]>>,
     names: HashMap<Box<str>, Box<[At]>>,
     pub policy: Arc<Policy>,
+    /// Made when somebody asks for suggestions.
+    likeness: OnceLock<Likeness>,
 }
 
 impl Shelf {
     pub fn new(number: u64, mut generations: Vec<Arc<Generation>>, policy: Arc<Policy>) -> Self {
         generations.sort_by_key(|g| g.facts.source);
-        let mut shelf = Self { number, generations, ids: HashMap::new(), names: HashMap::new(), policy };
+        let mut shelf =
+            Self { number, generations, ids: HashMap::new(), names: HashMap::new(), policy, likeness: OnceLock::new() };
         for (g, generation) in generations_of(&shelf) {
             for (c, channel) in generation.channels.iter().enumerate() {
                 let at = (g, c as u32);
@@ -57,9 +63,30 @@ impl Shelf {
         self.names.get(folded).map_or(&[], |at| at)
     }
 
-    /// Where the channel's programmes are, first of all.
-    pub fn find(&self, channel: &Channel) -> Option<(&Arc<Generation>, usize)> {
-        self.all(channel).first().map(|f| (f.generation, f.channel))
+    /// Where the channel's programmes are, first of all, and how that was found.
+    pub fn find_how(&self, channel: &Channel) -> Option<(GuideMatch, &Arc<Generation>, usize)> {
+        self.all(channel).first().map(|f| (f.how, f.generation, f.channel))
+    }
+
+    /// Channels of the guide whose names are like this one, best first.
+    pub fn alike(&self, name: &str, most: usize, least: f32) -> Vec<Suggestion> {
+        let likeness = self.likeness.get_or_init(|| {
+            let mut likeness = Likeness::default();
+            for (g, generation) in self.generations.iter().enumerate() {
+                for (c, channel) in generation.channels.iter().enumerate() {
+                    let owner = (g << 24 | c) as u32;
+                    channel.names.iter().for_each(|name| likeness.add(name, owner));
+                }
+            }
+            likeness
+        });
+        let told = |(owner, score): (u32, f32)| {
+            let generation = self.generations.get((owner >> 24) as usize)?;
+            let channel = generation.channels.get((owner & 0xff_ffff) as usize)?;
+            let name = channel.names.first().cloned().unwrap_or_default();
+            Some(Suggestion { guide_id: channel.id.clone(), name, source: generation.source(), score })
+        };
+        likeness.find(name, most, least).into_iter().filter_map(told).collect()
     }
 
     /// All but the matched channels.

@@ -11,9 +11,11 @@ use yagi_api::{ApiError, CategoryId, Change, Channel, ChannelDraft, ChannelId, C
 use super::{
     Answer, Library,
     edit::{Edit, Fault},
-    rules,
+    image, rules,
+    state::Row,
+    trail::Item,
 };
-use crate::store::{self, categories::UNCATEGORISED};
+use crate::store::{self, categories::UNCATEGORISED, channels::Keys};
 
 /// Bits of `edited`. Stored: never change one.
 pub mod edited {
@@ -49,14 +51,7 @@ impl Library {
     }
 
     pub async fn delete_channel(&self, actor: &str, id: ChannelId) -> Answer<()> {
-        self.write(actor, move |edit| {
-            edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?;
-            store::channels::delete(edit.tx, id)?;
-            edit.change().remove(id);
-            edit.tell(Noun::Channels, Change::Deleted, id.0, None::<&()>);
-            Ok(())
-        })
-        .await
+        self.write(actor, move |edit| delete(edit, id, None)).await
     }
 }
 
@@ -88,13 +83,83 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &ChannelDraft) -> Result<Arc<Ch
         guide_shift_min: 0,
     };
     channel.category = super::categories::by_name(edit, draft.category.as_deref().unwrap_or_default())?;
-    store::channels::insert(edit.tx, &mut channel, 0, None)?;
-    let channel = edit.change().put(channel, 0);
+    insert(edit, channel, 0, None)
+}
+
+/// A new row, or a deleted one that comes back under its id.
+pub(super) fn insert(
+    edit: &mut Edit<'_>,
+    mut channel: Channel,
+    bits: u16,
+    keys: Option<Keys>,
+) -> Result<Arc<Channel>, Fault> {
+    store::channels::insert(edit.tx, &mut channel, bits, keys)?;
+    let channel = edit.change().put(channel, bits);
+    let after = image::channel(edit.state(), &channel, bits, keys);
+    edit.trail.record(Item {
+        noun: Noun::Channels,
+        row: channel.id.0,
+        name: channel.name.clone(),
+        before: None,
+        after: Some(after),
+    })?;
     edit.tell(Noun::Channels, Change::Created, channel.id.0, Some(&channel));
     Ok(channel)
 }
 
-fn free(edit: &Edit<'_>, number: u32) -> Result<(), ApiError> {
+/// Stores changed rows. Those that change their number step aside first, so that rows may swap.
+pub(super) fn save(edit: &mut Edit<'_>, rows: Vec<(Row, Channel, u16)>) -> Result<Vec<Arc<Channel>>, Fault> {
+    for (old, new, _) in &rows {
+        if old.channel.number != new.number {
+            store::channels::park(edit.tx, new.id)?;
+            edit.change().remove(new.id);
+        }
+    }
+    let mut saved = Vec::with_capacity(rows.len());
+    for (old, mut new, bits) in rows {
+        new.version = old.channel.version + 1;
+        store::channels::update(edit.tx, &new, bits)?;
+        let new = edit.change().put(new, bits);
+        if edit.trail.is_on() {
+            let (before, after) = image::channel_diff(edit.state(), (&old.channel, old.edited), (&new, bits));
+            edit.trail.record(Item {
+                noun: Noun::Channels,
+                row: new.id.0,
+                name: old.channel.name.clone(),
+                before: Some(before),
+                after: Some(after),
+            })?;
+        }
+        edit.tell(Noun::Channels, Change::Updated, new.id.0, Some(&new));
+        saved.push(new);
+    }
+    Ok(saved)
+}
+
+pub(super) fn delete(edit: &mut Edit<'_>, id: ChannelId, version: Option<u32>) -> Result<(), Fault> {
+    let row = edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?.clone();
+    rules::version(version, row.channel.version)?;
+    record_gone(edit, &row)?;
+    store::channels::delete(edit.tx, id)?;
+    edit.change().remove(id);
+    edit.tell(Noun::Channels, Change::Deleted, id.0, None::<&()>);
+    Ok(())
+}
+
+/// Notes a row that is about to go, with what brings it back.
+pub(super) fn record_gone(edit: &mut Edit<'_>, row: &Row) -> Result<(), Fault> {
+    let keys = store::channels::keys(edit.tx, row.channel.id)?;
+    let before = image::channel(edit.state(), &row.channel, row.edited, keys);
+    edit.trail.record(Item {
+        noun: Noun::Channels,
+        row: row.channel.id.0,
+        name: row.channel.name.clone(),
+        before: Some(before),
+        after: None,
+    })
+}
+
+pub(super) fn free(edit: &Edit<'_>, number: u32) -> Result<(), ApiError> {
     match edit.state().channels.get(&number) {
         Some(row) => {
             let other = &row.channel;
@@ -109,14 +174,21 @@ fn free(edit: &Edit<'_>, number: u32) -> Result<(), ApiError> {
 }
 
 fn update(edit: &mut Edit<'_>, id: ChannelId, patch: &ChannelPatch) -> Result<Arc<Channel>, Fault> {
-    let row = edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?;
-    let (mut channel, mut bits) = ((*row.channel).clone(), row.edited);
+    let (old, new, bits) = patched(edit, id, patch)?;
+    if new.number != old.channel.number {
+        free(edit, new.number)?;
+    }
+    let saved = save(edit, vec![(old, new, bits)])?;
+    saved.into_iter().next().ok_or_else(|| ApiError::not_found("channel", id).into())
+}
+
+/// The row as it is, and as the patch makes it; whether its number is free is another question.
+pub(super) fn patched(edit: &mut Edit<'_>, id: ChannelId, patch: &ChannelPatch) -> Result<(Row, Channel, u16), Fault> {
+    let old = edit.state().channel(id).ok_or_else(|| ApiError::not_found("channel", id))?.clone();
+    let (mut channel, mut bits) = ((*old.channel).clone(), old.edited);
     rules::version(patch.version, channel.version)?;
     if let Some(number) = patch.number {
-        if rules::number(number)? != channel.number {
-            free(edit, number)?;
-        }
-        channel.number = number;
+        channel.number = rules::number(number)?;
         bits |= edited::NUMBER;
     }
     if let Some(name) = &patch.name {
@@ -151,28 +223,17 @@ fn update(edit: &mut Edit<'_>, id: ChannelId, patch: &ChannelPatch) -> Result<Ar
         channel.category = super::categories::by_name(edit, category)?;
         bits |= edited::CATEGORY;
     }
-    channel.version += 1;
-    store::channels::update(edit.tx, &channel, bits)?;
-    let channel = edit.change().put(channel, bits);
-    edit.tell(Noun::Channels, Change::Updated, id.0, Some(&channel));
-    Ok(channel)
+    Ok((old, channel, bits))
 }
 
-/// Moves every channel of a category to "Uncategorised"; says whether there was any.
-pub(super) fn orphan(edit: &mut Edit<'_>, category: CategoryId) -> Result<bool, Fault> {
+/// Moves every channel of a category to another one; says whether there was any.
+pub(super) fn move_all(edit: &mut Edit<'_>, from: CategoryId, to: CategoryId, bit: u16) -> Result<bool, Fault> {
     let rows: Vec<_> = edit
         .state()
         .channels
         .values()
-        .filter(|row| row.channel.category == category)
-        .map(|row| ((*row.channel).clone(), row.edited))
+        .filter(|row| row.channel.category == from)
+        .map(|row| (row.clone(), Channel { category: to, ..(*row.channel).clone() }, row.edited | bit))
         .collect();
-    let any = !rows.is_empty();
-    for (mut channel, bits) in rows {
-        channel.category = UNCATEGORISED;
-        channel.version += 1;
-        store::channels::update(edit.tx, &channel, bits)?;
-        edit.change().put(channel, bits);
-    }
-    Ok(any)
+    Ok(!save(edit, rows)?.is_empty())
 }

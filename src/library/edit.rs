@@ -15,6 +15,7 @@ use yagi_api::{ApiError, Change, ErrorCode, Event, Noun};
 use super::{
     catalog::Catalog,
     state::{State, Unreadable},
+    trail::Trail,
 };
 use crate::{events::Events, store::Sealer};
 
@@ -66,12 +67,36 @@ struct Told {
     row: Option<serde_json::Value>,
 }
 
+/// How a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One row or a few: goes into the trail.
+    Edit,
+    /// A refresh: no trail but what it says of itself.
+    Refresh,
+    /// Perhaps many rows: one event for each noun, and a failure costs no reading of the database.
+    Many,
+    /// The same, and nothing is kept.
+    DryRun,
+}
+
+/// Whose change it is, and how it is made.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub actor: &'a str,
+    pub mode: Mode,
+}
+
 /// A change under way, on the writer thread.
 pub struct Edit<'a> {
     pub tx: &'a Transaction<'a>,
     pub sealer: &'a Sealer,
     /// Epoch seconds.
     pub now: i64,
+    pub actor: &'a str,
+    pub trail: Trail,
+    /// Tells nouns instead of rows.
+    many: bool,
     state: &'a mut State,
     told: Vec<Told>,
 }
@@ -89,6 +114,11 @@ impl Edit<'_> {
 
     /// Announces one row; `row` in the noun's own type.
     pub fn tell(&mut self, noun: Noun, change: Change, id: u32, row: Option<&impl serde::Serialize>) {
+        // Few rows of these ever go, and more than the lists depends on it.
+        let grave = change == Change::Deleted && matches!(noun, Noun::Categories | Noun::Sources);
+        if self.many && !grave {
+            return self.tell_bulk(noun);
+        }
         let row = row.and_then(|row| serde_json::to_value(row).ok());
         self.told.push(Told { noun, change, id: Some(id), row });
     }
@@ -101,22 +131,28 @@ impl Edit<'_> {
     }
 }
 
-/// Runs `change` in a transaction. When it tells anything, the snapshot is swapped and the events go out.
+/// Runs `change` in a transaction. When it tells anything, the snapshot is swapped and the events go out. Gives the step of
+/// the trail too, if there is one.
 pub fn transact<T>(
     door: &Door,
     conn: &mut Connection,
     state: &mut State,
-    actor: &str,
+    step: Step<'_>,
     change: impl FnOnce(&mut Edit<'_>) -> Result<T, Fault>,
-) -> Result<T, ApiError> {
+) -> Result<(T, Option<u64>), ApiError> {
     if state.stale {
         *state = State::load(conn, &door.sealer).map_err(unreadable)?;
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(door, conn, state, change)));
+    let copy = matches!(step.mode, Mode::Many | Mode::DryRun).then(|| state.clone());
+    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(door, conn, state, step, change)));
     let fault = match outcome {
-        Ok(Ok((value, told))) => {
-            publish(door, state, actor, told);
-            return Ok(value);
+        Ok(Ok(Done { value, .. })) if step.mode == Mode::DryRun => {
+            *state = copy.unwrap_or_default();
+            return Ok((value, None));
+        }
+        Ok(Ok(Done { value, told, kept })) => {
+            publish(door, state, step.actor, told);
+            return Ok((value, kept));
         }
         Ok(Err(fault)) => fault.into(),
         Err(_) => {
@@ -125,28 +161,51 @@ pub fn transact<T>(
                 .with_hint("see the daemon's log and report it")
         }
     };
-    if state.stale {
+    if let Some(copy) = copy {
+        *state = copy;
+    } else if state.stale {
         match State::load(conn, &door.sealer) {
             Ok(fresh) => *state = fresh,
             Err(error) => tracing::error!(?error, "cannot read the database; the next change tries again"),
         }
     }
     if fault.code == ErrorCode::Internal {
-        tracing::error!(actor, error = %fault, "a change was not stored");
+        tracing::error!(actor = step.actor, error = %fault, "a change was not stored");
     }
     Err(fault)
+}
+
+struct Done<T> {
+    value: T,
+    told: Vec<Told>,
+    kept: Option<u64>,
 }
 
 fn attempt<T>(
     door: &Door,
     conn: &mut Connection,
     state: &mut State,
+    step: Step<'_>,
     change: impl FnOnce(&mut Edit<'_>) -> Result<T, Fault>,
-) -> Result<(T, Vec<Told>), Fault> {
+) -> Result<Done<T>, Fault> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut edit = Edit { tx: &tx, sealer: &door.sealer, now: super::now(), state, told: Vec::new() };
+    let mut edit = Edit {
+        tx: &tx,
+        sealer: &door.sealer,
+        now: super::now(),
+        actor: step.actor,
+        trail: Trail::new(step.mode != Mode::Refresh),
+        many: matches!(step.mode, Mode::Many | Mode::DryRun),
+        state,
+        told: Vec::new(),
+    };
     let value = change(&mut edit)?;
-    let Edit { told, .. } = edit;
+    if step.mode == Mode::DryRun {
+        // The transaction goes with this scope.
+        return Ok(Done { value, told: Vec::new(), kept: None });
+    }
+    let Edit { told, trail, now, .. } = edit;
+    let kept = trail.keep(&tx, &door.sealer, step.actor, now, &state.settings)?;
     let rev = if told.is_empty() { state.rev } else { crate::store::settings::next_rev(&tx)? };
     tx.commit()?;
     state.rev = rev;
@@ -154,7 +213,7 @@ fn attempt<T>(
         (state.edition, state.edited_at) = (rev, super::now());
     }
     state.stale = false;
-    Ok((value, told))
+    Ok(Done { value, told, kept })
 }
 
 fn publish(door: &Door, state: &State, actor: &str, told: Vec<Told>) {

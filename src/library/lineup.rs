@@ -121,6 +121,8 @@ fn roll_back(edit: &mut Edit<'_>, source: SourceId, to: Option<u32>) -> Result<L
         }
     })?;
     let number = begin(edit, source, &cause)?;
+    let name = edit.state().sources.get(&source).map(|s| s.name.clone()).unwrap_or_default();
+    edit.trail.tells(Noun::Sources, source.0, &name, &format!("line-up: {cause}"));
     let mut report = RefreshReport { at: edit.now, ok: true, ..RefreshReport::default() };
     let mut undone = Vec::new();
     for former in formers.into_values() {
@@ -181,7 +183,8 @@ fn restore(
     };
     keep_edits(&mut row, &channel, bits);
     row.version = channel.version;
-    let rekeyed = keys.map(|keys| Ok::<_, Fault>((keys, store::channels::keys(edit.tx, id)?))).transpose()?;
+    let rekeyed =
+        keys.map(|keys| Ok::<_, Fault>((keys, store::channels::keys(edit.tx, id)?.unwrap_or_default()))).transpose()?;
     if row == channel && rekeyed.is_none() {
         return Ok(());
     }

@@ -6,7 +6,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use yagi_api::{Catchup, Channel, ChannelId, ChannelSource, Generation, Noun, RefreshReport, SourceId};
+use yagi_api::{
+    Catchup, Channel, ChannelId, ChannelSource, DiffRow, Generation, Noun, RefreshReport, SourceDiff, SourceId,
+};
 
 use super::{
     Answer, Library,
@@ -136,6 +138,7 @@ pub struct Import<'a> {
     /// The generation that it makes, once it changed anything.
     generation: Option<u32>,
     pub tally: Tally,
+    diff: SourceDiff,
 }
 
 impl Library {
@@ -146,8 +149,8 @@ impl Library {
 
     /// Hold [`Library::import_lock`] from before [`Library::known`] until its end.
     pub fn import(&self, source: SourceId, wanted: HashSet<u32>, cause: &'static str) -> Import<'_> {
-        let tally = Tally::default();
-        Import { library: self, source, wanted: Arc::new(wanted), cursor: 1, cause, generation: None, tally }
+        let (tally, diff) = (Tally::default(), SourceDiff::default());
+        Import { library: self, source, wanted: Arc::new(wanted), cursor: 1, cause, generation: None, tally, diff }
     }
 }
 
@@ -157,36 +160,47 @@ impl Import<'_> {
         let (source, wanted) = (self.source, Arc::clone(&self.wanted));
         let (mut cursor, mut tally, mut generation) = (self.cursor, self.tally, self.generation);
         let cause = self.cause;
-        let (cursor, tally, generation) = self.library.write_blocking("refresh", move |edit| {
+        // On a failure the import is over, and nobody asks for the diff.
+        let mut diff = std::mem::take(&mut self.diff);
+        let (cursor, tally, generation, diff) = self.library.write_blocking("refresh", move |edit| {
             if !edit.state().sources.contains_key(&source) {
                 return Err(yagi_api::ApiError::not_found("source", source).into());
             }
             let mut formers = Vec::new();
             for (place, entry) in entries {
                 match place {
-                    Place::Same(id) => tally.changed += u32::from(change(edit, id, entry, false, &mut formers)?),
-                    Place::Moved(id) => tally.changed += u32::from(change(edit, id, entry, true, &mut formers)?),
+                    Place::Same(id) | Place::Moved(id) => {
+                        let rekey = matches!(place, Place::Moved(_));
+                        if let Some(row) = change(edit, id, entry, rekey, &mut formers)? {
+                            tally.changed += 1;
+                            note(&mut diff.changed, row);
+                        }
+                    }
                     Place::New => {
-                        let id = add(edit, source, entry, &wanted, &mut cursor)?;
-                        formers.push(Former { id, row: None, edited: 0, keys: None });
+                        let row = add(edit, source, entry, &wanted, &mut cursor)?;
+                        formers.push(Former { id: row.id, row: None, edited: 0, keys: None });
                         tally.added += 1;
+                        note(&mut diff.added, row);
                     }
                 }
             }
             remember(edit, source, cause, &mut generation, &formers)?;
-            Ok((cursor, tally, generation))
+            Ok((cursor, tally, generation, diff))
         })?;
-        (self.cursor, self.tally, self.generation) = (cursor, tally, generation);
+        (self.cursor, self.tally, self.generation, self.diff) = (cursor, tally, generation, diff);
         Ok(())
     }
 
     /// Retires the missing rows, forgets old ones, keeps the report, swaps the snapshot and tells.
     pub fn finish(self, gone: Vec<ChannelId>, report: RefreshReport, seen: Validators) -> Answer<RefreshReport> {
-        let Self { library, source, mut tally, cause, mut generation, .. } = self;
+        let Self { library, source, mut tally, mut diff, cause, mut generation, .. } = self;
         library.write_blocking("refresh", move |edit| {
             let mut formers = Vec::new();
             for id in gone {
-                tally.retired += u32::from(retire(edit, id, &mut formers)?);
+                if let Some(row) = retire(edit, id, &mut formers)? {
+                    tally.retired += 1;
+                    note(&mut diff.retired, row);
+                }
             }
             forget(edit, source, &mut formers)?;
             for batch in formers.chunks(BATCH) {
@@ -204,6 +218,16 @@ impl Import<'_> {
             if tally != Tally::default() {
                 edit.tell_bulk(Noun::Channels);
                 edit.tell_bulk(Noun::Categories);
+            }
+            diff = SourceDiff {
+                at: Some(report.at),
+                added_total: tally.added,
+                changed_total: tally.changed,
+                retired_total: tally.retired,
+                ..diff
+            };
+            if tally != Tally::default() {
+                store::changes::set_diff(edit.tx, source, &diff)?;
             }
             super::sources::record(edit, source, report.clone(), Some(seen))?;
             Ok(report)
@@ -229,13 +253,22 @@ fn remember(
     Ok(store::generations::remember(edit.tx, source, number, formers)?)
 }
 
+/// Rows of one list of a diff.
+const NOTED: usize = 500;
+
+fn note(list: &mut Vec<DiffRow>, row: DiffRow) {
+    if list.len() < NOTED {
+        list.push(row);
+    }
+}
+
 fn add(
     edit: &mut Edit<'_>,
     source: SourceId,
     entry: Entry,
     wanted: &HashSet<u32>,
     cursor: &mut u32,
-) -> Result<ChannelId, Fault> {
+) -> Result<DiffRow, Fault> {
     let asked = (1..=rules::MAX_NUMBER).contains(&entry.number) && !edit.state().channels.contains_key(&entry.number);
     let number = if let Some(number) = entry.block.and_then(|block| in_block(edit, block)) {
         number
@@ -266,9 +299,8 @@ fn add(
         guide_shift_min: entry.shift_min,
     };
     store::channels::insert(edit.tx, &mut channel, 0, Some(entry.keys))?;
-    let id = channel.id;
-    edit.change().put(channel, 0);
-    Ok(id)
+    let channel = edit.change().put(channel, 0);
+    Ok(DiffRow { id: channel.id, name: channel.name.clone(), fields: Vec::new() })
 }
 
 /// The first free number of a rule's block; none when it is full.
@@ -277,21 +309,21 @@ fn in_block(edit: &Edit<'_>, (from, to): (u32, u32)) -> Option<u32> {
     (number <= to).then_some(number)
 }
 
-/// Says whether the row differs now. Nothing is written for an entry that tells nothing new.
+/// The row, if it differs now. Nothing is written for an entry that tells nothing new.
 fn change(
     edit: &mut Edit<'_>,
     id: ChannelId,
     entry: Entry,
     rekey: bool,
     formers: &mut Vec<Former>,
-) -> Result<bool, Fault> {
+) -> Result<Option<DiffRow>, Fault> {
     // Deleted by an administrator while the refresh ran.
-    let Some(row) = edit.state().channel(id) else { return Ok(false) };
+    let Some(row) = edit.state().channel(id) else { return Ok(None) };
     let (old, bits) = (Arc::clone(&row.channel), row.edited);
     let former = |keys| Former { id, row: Some((*old).clone()), edited: bits, keys };
     let mut keys = None;
     if rekey {
-        let Keys { path, name } = store::channels::keys(edit.tx, id)?;
+        let Keys { path, name } = store::channels::keys(edit.tx, id)?.unwrap_or_default();
         keys = Some((path, name));
         store::channels::set_keys(edit.tx, id, entry.keys)?;
     }
@@ -304,20 +336,26 @@ fn change(
         }
         _ => old.number,
     };
-    let same = (keeps(edited::NAME) || old.name == entry.name)
-        && (keeps(edited::LOGO) || old.logo == entry.logo)
-        && (keeps(edited::GUIDE_ID) || old.guide_id == entry.guide_id)
-        && (keeps(edited::SOURCES) || old.sources == entry.sources)
-        && (keeps(edited::RADIO) || old.radio == entry.radio)
-        && (keeps(edited::SHIFT) || old.guide_shift_min == entry.shift_min)
-        && old.merge_key == entry.merge_key
-        && number == old.number
-        && old.catchup == entry.catchup
-        && old.category == category
-        && old.retired_at.is_none();
-    if same {
+    let fields: Vec<String> = [
+        ("name", !keeps(edited::NAME) && old.name != entry.name),
+        ("logo", !keeps(edited::LOGO) && old.logo != entry.logo),
+        ("guide_id", !keeps(edited::GUIDE_ID) && old.guide_id != entry.guide_id),
+        ("sources", !keeps(edited::SOURCES) && old.sources != entry.sources),
+        ("guide_shift_min", !keeps(edited::SHIFT) && old.guide_shift_min != entry.shift_min),
+        ("merge_key", old.merge_key != entry.merge_key),
+        ("number", number != old.number),
+        ("radio", !keeps(edited::RADIO) && old.radio != entry.radio),
+        ("catchup", old.catchup != entry.catchup),
+        ("category", old.category != category),
+        ("retired_at", old.retired_at.is_some()),
+    ]
+    .into_iter()
+    .filter(|(_, differs)| *differs)
+    .map(|(field, _)| field.to_owned())
+    .collect();
+    if fields.is_empty() {
         formers.extend(keys.map(|keys| former(Some(keys))));
-        return Ok(false);
+        return Ok(None);
     }
     formers.push(former(keys));
     let merge_key = entry.merge_key;
@@ -343,19 +381,19 @@ fn change(
         channel.guide_shift_min = entry.shift_min;
     }
     store::channels::update(edit.tx, &channel, bits)?;
-    edit.change().put(channel, bits);
-    Ok(true)
+    let channel = edit.change().put(channel, bits);
+    Ok(Some(DiffRow { id, name: channel.name.clone(), fields }))
 }
 
-fn retire(edit: &mut Edit<'_>, id: ChannelId, formers: &mut Vec<Former>) -> Result<bool, Fault> {
-    let Some(row) = edit.state().channel(id).filter(|row| row.channel.retired_at.is_none()) else { return Ok(false) };
+fn retire(edit: &mut Edit<'_>, id: ChannelId, formers: &mut Vec<Former>) -> Result<Option<DiffRow>, Fault> {
+    let Some(row) = edit.state().channel(id).filter(|row| row.channel.retired_at.is_none()) else { return Ok(None) };
     let (mut channel, bits) = ((*row.channel).clone(), row.edited);
     formers.push(Former { id, row: Some(channel.clone()), edited: bits, keys: None });
     channel.retired_at = Some(edit.now);
     channel.version += 1;
     store::channels::update(edit.tx, &channel, bits)?;
-    edit.change().put(channel, bits);
-    Ok(true)
+    let channel = edit.change().put(channel, bits);
+    Ok(Some(DiffRow { id, name: channel.name.clone(), fields: Vec::new() }))
 }
 
 fn forget(edit: &mut Edit<'_>, source: SourceId, formers: &mut Vec<Former>) -> Result<(), Fault> {
@@ -371,7 +409,7 @@ fn forget(edit: &mut Edit<'_>, source: SourceId, formers: &mut Vec<Former>) -> R
         .collect();
     for channel in old {
         let id = channel.id;
-        let Keys { path, name } = store::channels::keys(edit.tx, id)?;
+        let Keys { path, name } = store::channels::keys(edit.tx, id)?.unwrap_or_default();
         formers.push(Former { id, row: Some((*channel).clone()), edited: 0, keys: Some((path, name)) });
         store::channels::delete(edit.tx, id)?;
         edit.change().remove(id);

@@ -4,12 +4,15 @@
 //! `store`), sockets, players' formats. Invariant: whoever has an answer finds the change in the next snapshot and, after
 //! kill -9, in the next process.
 
+mod apply;
+mod bulk;
 mod catalog;
 mod categories;
 mod channels;
 mod checked;
 mod compare;
 mod edit;
+mod image;
 pub mod lineup;
 pub mod merge;
 mod merging;
@@ -22,6 +25,8 @@ pub(crate) mod sample;
 mod settings;
 mod sources;
 mod state;
+mod trail;
+mod undo;
 mod users;
 
 #[cfg(test)]
@@ -38,9 +43,13 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::histogram::Histogram;
 use yagi_api::{ApiError, ChannelDraft, ChannelSource, Check, ErrorCode, NewUser, Source, SourceId, UserDraft};
 
-pub use self::catalog::{Catalog, Viewer, logo_tag};
+pub use self::{
+    bulk::{ChannelsDo, Chosen, SourcesDo, UsersDo},
+    catalog::{Catalog, Viewer, logo_tag},
+    sources::name_of,
+};
 use self::{
-    edit::{Door, Edit, Fault, transact},
+    edit::{Door, Edit, Fault, Mode, Step, transact},
     state::{State, Unreadable},
 };
 pub use crate::store::sources::Validators;
@@ -142,6 +151,14 @@ impl Library {
         self.writer.seconds()
     }
 
+    /// Copies the database of `state_dir` into the new file `to`, while it is in use.
+    ///
+    /// # Errors
+    /// When `to` exists or cannot be written.
+    pub fn back_up(&self, state_dir: &Path, to: &Path) -> Result<(), StoreError> {
+        store::backup(state_dir, to)
+    }
+
     /// Drains the writer, checkpoints and closes the file; later changes are refused.
     pub async fn close(&self) {
         self.writer.close().await;
@@ -153,23 +170,33 @@ impl Library {
         T: Send + 'static,
         F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
     {
-        let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
-        self.writer
-            .run(move |conn, state| transact(&door, conn, state, &actor, change))
-            .await
-            .unwrap_or_else(|_| closed())
+        self.step(actor, Mode::Edit, change).await.map(|(value, _)| value)
     }
 
-    /// The same from a thread that may block.
-    fn write_blocking<T, F>(&self, actor: &str, change: F) -> Answer<T>
+    /// The same with the number of its step in the trail, if it has one.
+    async fn step<T, F>(&self, actor: &str, mode: Mode, change: F) -> Answer<(T, Option<u64>)>
     where
         T: Send + 'static,
         F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
     {
         let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
         self.writer
-            .run_blocking(move |conn, state| transact(&door, conn, state, &actor, change))
+            .run(move |conn, state| transact(&door, conn, state, Step { actor: &actor, mode }, change))
+            .await
             .unwrap_or_else(|_| closed())
+    }
+
+    /// One change of a refresh, from a thread that may block.
+    fn write_blocking<T, F>(&self, actor: &str, change: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
+        let step = move |conn: &mut _, state: &mut _| {
+            transact(&door, conn, state, Step { actor: &actor, mode: Mode::Refresh }, change)
+        };
+        self.writer.run_blocking(step).unwrap_or_else(|_| closed()).map(|(value, _)| value)
     }
 }
 

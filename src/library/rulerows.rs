@@ -42,6 +42,7 @@ impl Library {
             valid(edit, &rule)?;
             store::rules::insert(edit.tx, &mut rule)?;
             forget_downloads(edit, rule.source)?;
+            edit.trail.tells(Noun::Rules, rule.id.0, &rule.name, "rule made");
             Ok(put(edit, rule, Change::Created))
         })
         .await
@@ -66,6 +67,7 @@ impl Library {
             // Those that it saw before, and those that it sees now.
             forget_downloads(edit, old.source)?;
             forget_downloads(edit, rule.source)?;
+            edit.trail.tells(Noun::Rules, rule.id.0, &rule.name, "rule changed");
             Ok(put(edit, rule, Change::Updated))
         })
         .await
@@ -76,6 +78,7 @@ impl Library {
             let old = edit.state().rules.get(&id).ok_or_else(|| ApiError::not_found("rule", id))?.clone();
             store::rules::delete(edit.tx, id)?;
             forget_downloads(edit, old.source)?;
+            edit.trail.tells(Noun::Rules, id.0, &old.name, "rule deleted");
             edit.change().rules.remove(&id);
             edit.tell(Noun::Rules, Change::Deleted, id.0, None::<&()>);
             Ok(old)

@@ -10,6 +10,8 @@ use yagi_api::{ApiError, Noun, Settings, SettingsPatch};
 use super::{
     Answer, Library,
     edit::{Edit, Fault},
+    image::Fields,
+    trail::Item,
 };
 use crate::store;
 
@@ -32,6 +34,8 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("refresh_max_added_percent", 0, 1_000_000),
     ("lineup_generations", 1, 500),
     ("keep_retired_d", 1, 3650),
+    ("audit_rows", 100, 100_000),
+    ("audit_days", 1, 3650),
 ];
 
 impl Library {
@@ -71,10 +75,22 @@ pub(super) fn with(settings: &Settings, key: &str, value: Option<Value>) -> Resu
     serde_json::from_value(Value::Object(map)).map_err(|e| ApiError::invalid(key, e.to_string()))
 }
 
+/// The value of a key that the database holds, as the trail keeps it.
+pub(super) fn image(edit: &Edit<'_>, key: &str) -> Option<Fields> {
+    if !edit.state().set_keys.contains(key) {
+        return None;
+    }
+    let all = serde_json::to_value(&*edit.state().settings).unwrap_or_default();
+    Some([("value".to_owned(), all.get(key).cloned().unwrap_or_default())].into_iter().collect())
+}
+
 pub(super) fn update(edit: &mut Edit<'_>, patch: SettingsPatch) -> Result<Arc<Settings>, Fault> {
     let mut settings = (*edit.state().settings).clone();
     let mut keys = (*edit.state().set_keys).clone();
     for (key, value) in patch {
+        let before = image(edit, &key);
+        let after = (!value.is_null()).then(|| [("value".to_owned(), value.clone())].into_iter().collect());
+        edit.trail.record(Item { noun: Noun::Settings, row: 0, name: key.clone(), before, after })?;
         let value = (!value.is_null()).then_some(value);
         settings = with(&settings, &key, value.clone())?;
         if let Some(value) = value {

@@ -6,14 +6,16 @@
 use std::{collections::HashSet, sync::Arc};
 
 use yagi_api::{
-    ApiError, Change, ChannelId, Noun, RefreshReport, RefreshState, Source, SourceDraft, SourceId, SourceKind,
+    ApiError, Change, Noun, RefreshReport, RefreshState, Source, SourceDiff, SourceDraft, SourceId, SourceKind,
     SourceOptions, SourcePatch,
 };
 
 use super::{
     Answer, Library,
-    edit::{Edit, Fault},
-    masked, rules,
+    edit::{Edit, Fault, Mode},
+    image, masked, rules,
+    state::Row,
+    trail::Item,
 };
 use crate::store::{self, sources::Validators};
 
@@ -28,32 +30,53 @@ impl Library {
 
     /// The channels that it made go with it.
     pub async fn delete_source(&self, actor: &str, id: SourceId) -> Answer<()> {
-        self.write(actor, move |edit| {
-            edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?;
-            store::sources::delete(edit.tx, id)?;
-            let state = edit.change();
-            let gone: Vec<ChannelId> =
-                state.channels.values().filter(|r| r.channel.origin == Some(id)).map(|r| r.channel.id).collect();
-            for channel in &gone {
-                state.remove(*channel);
-            }
-            state.sources.remove(&id);
-            state.validators.remove(&id);
-            state.rules.retain(|_, rule| rule.source != Some(id));
-            Arc::make_mut(&mut state.lineups).remove(&id);
-            edit.tell(Noun::Sources, Change::Deleted, id.0, None::<&()>);
-            if !gone.is_empty() {
-                edit.tell_bulk(Noun::Channels);
-            }
-            Ok(())
-        })
-        .await
+        self.step(actor, Mode::Many, move |edit| delete(edit, id, None)).await.map(|_| ())
     }
 
     /// Keeps the result of a refresh and, when something was applied, what the server said of it.
     pub async fn record_refresh(&self, id: SourceId, report: RefreshReport, seen: Option<Validators>) -> Answer<()> {
-        self.write("refresh", move |edit| record(edit, id, report, seen)).await
+        self.step("refresh", Mode::Refresh, move |edit| told(edit, id, report, seen)).await.map(|_| ())
     }
+
+    /// The last reports of a source, newest first, and what its last refresh that changed anything changed.
+    pub async fn reports(&self, id: SourceId) -> Answer<(Vec<RefreshReport>, Option<SourceDiff>)> {
+        self.step("read", Mode::Refresh, move |edit| {
+            Ok((store::changes::reports(edit.tx, id)?, store::changes::diff(edit.tx, id)?))
+        })
+        .await
+        .map(|(found, _)| found)
+    }
+}
+
+pub(super) fn delete(edit: &mut Edit<'_>, id: SourceId, version: Option<u32>) -> Result<(), Fault> {
+    let source = Arc::clone(edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?);
+    rules::version(version, source.version)?;
+    let gone: Vec<Row> = edit.state().channels.values().filter(|r| r.channel.origin == Some(id)).cloned().collect();
+    for row in &gone {
+        super::channels::record_gone(edit, row)?;
+    }
+    edit.trail.record(Item {
+        noun: Noun::Sources,
+        row: id.0,
+        name: source.name.clone(),
+        before: Some(image::source(&source)),
+        after: None,
+    })?;
+    edit.trail.about = Some((Noun::Sources, id.0, source.name.clone()));
+    store::sources::delete(edit.tx, id)?;
+    let state = edit.change();
+    for row in &gone {
+        state.remove(row.channel.id);
+    }
+    state.sources.remove(&id);
+    state.validators.remove(&id);
+    state.rules.retain(|_, rule| rule.source != Some(id));
+    Arc::make_mut(&mut state.lineups).remove(&id);
+    edit.tell(Noun::Sources, Change::Deleted, id.0, None::<&()>);
+    if !gone.is_empty() {
+        edit.tell_bulk(Noun::Channels);
+    }
+    Ok(())
 }
 
 /// Guides are known by their name when the kind is not given.
@@ -64,7 +87,7 @@ fn guess(url: &str) -> SourceKind {
 }
 
 /// The host, or the file's name without its extension.
-fn name_of(url: &str) -> String {
+pub fn name_of(url: &str) -> String {
     let word = match url.split_once("://") {
         Some((_, rest)) => {
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -108,7 +131,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Sou
         SourceKind::Playlist => settings.playlist_interval_s,
         SourceKind::Guide => settings.guide_interval_s,
     };
-    let mut source = Source {
+    let source = Source {
         id: SourceId(0),
         version: 1,
         name,
@@ -121,11 +144,24 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Sou
         state: RefreshState::Idle,
         options: options(SourceOptions::default(), draft.priority, draft.zone.as_deref(), draft.shift_min)?,
     };
-    store::sources::insert(edit.tx, &mut source)?;
-    Ok(put(edit, source, Change::Created))
+    insert(edit, source)
 }
 
-fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<Source>, Fault> {
+/// A new row, or a deleted one that comes back under its id.
+pub(super) fn insert(edit: &mut Edit<'_>, mut source: Source) -> Result<Arc<Source>, Fault> {
+    store::sources::insert(edit.tx, &mut source)?;
+    let source = put(edit, source, Change::Created);
+    edit.trail.record(Item {
+        noun: Noun::Sources,
+        row: source.id.0,
+        name: source.name.clone(),
+        before: None,
+        after: Some(image::source(&source)),
+    })?;
+    Ok(source)
+}
+
+pub(super) fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<Source>, Fault> {
     let old = edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?;
     let mut source = (**old).clone();
     rules::version(patch.version, source.version)?;
@@ -135,11 +171,8 @@ fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<
             return Err(rules::taken("name", format!("there is a source {} already", source.name)).into());
         }
     }
-    let mut moved = false;
     if let Some(url) = &patch.url {
-        let url = rules::location(url)?;
-        moved = url != source.url;
-        source.url = url;
+        source.url = rules::location(url)?;
     }
     if let Some(seconds) = patch.interval_s {
         source.interval_s = rules::interval(seconds)?;
@@ -147,14 +180,36 @@ fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> Result<Arc<
     if let Some(most) = patch.max_upstreams {
         source.max_upstreams = rules::max_upstreams(most)?;
     }
-    let old_options = source.options.clone();
     source.options = options(source.options, patch.priority, patch.zone.as_deref(), patch.shift_min)?;
-    // The same document reads otherwise now.
-    moved |= (&old_options.zone, old_options.shift_min) != (&source.options.zone, source.options.shift_min);
     source.enabled = patch.enabled.unwrap_or(source.enabled);
-    source.version += 1;
+    save(edit, source)
+}
+
+/// The same for rows that were read from a list: a mask that comes back is no new URL.
+pub(super) fn update_unmasked(edit: &mut Edit<'_>, id: SourceId, mut patch: SourcePatch) -> Result<Arc<Source>, Fault> {
+    let old = edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?;
+    if patch.url.as_deref().is_some_and(|url| url != old.url && url == crate::secret::redact(&old.url)) {
+        patch.url = None;
+    }
+    update(edit, id, &patch)
+}
+
+/// Stores a changed row.
+pub(super) fn save(edit: &mut Edit<'_>, mut source: Source) -> Result<Arc<Source>, Fault> {
+    let id = source.id;
+    let old = Arc::clone(edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?);
+    source.version = old.version + 1;
     store::sources::update(edit.tx, &source)?;
-    if moved {
+    let (before, after) = image::diff(image::source(&old), image::source(&source));
+    edit.trail.record(Item {
+        noun: Noun::Sources,
+        row: id.0,
+        name: old.name.clone(),
+        before: Some(before),
+        after: Some(after),
+    })?;
+    let reading = |s: &Source| (s.url.clone(), s.options.zone.clone(), s.options.shift_min);
+    if reading(&source) != reading(&old) {
         // What another server said proves nothing about this one.
         store::sources::set_validators(edit.tx, id, &Validators::default())?;
         edit.change().validators.remove(&id);
@@ -178,6 +233,21 @@ fn options(
     })
 }
 
+/// The end of a refresh: what happened goes into the source's history and, when it is worth a line, into the trail.
+fn told(edit: &mut Edit<'_>, id: SourceId, report: RefreshReport, seen: Option<Validators>) -> Result<(), Fault> {
+    let source = Arc::clone(edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?);
+    store::changes::add_report(edit.tx, id, &report)?;
+    if !report.unchanged && (report.error.is_some() || report.added + report.changed + report.retired > 0) {
+        let summary = match &report.error {
+            Some(error) => format!("refresh failed: {error}"),
+            None => format!("refresh: {} added, {} changed, {} retired", report.added, report.changed, report.retired),
+        };
+        edit.trail.tells(Noun::Sources, id.0, &source.name, &summary);
+    }
+    record(edit, id, report, seen)
+}
+
+/// Keeps the result with the source.
 pub(super) fn record(
     edit: &mut Edit<'_>,
     id: SourceId,

@@ -21,12 +21,13 @@ use crate::{
 };
 
 /// A channel and the bits of the fields that an administrator edited (see [`super::channels`]).
+#[derive(Clone)]
 pub struct Row {
     pub channel: Arc<Channel>,
     pub edited: u16,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct State {
     pub rev: u64,
     /// See [`Catalog::edition`].

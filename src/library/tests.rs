@@ -211,3 +211,178 @@ async fn a_new_password_replaces_the_old_one_at_once() {
     assert!(viewer.password.matches(&second.password) && !viewer.password.matches(&first.password));
     assert_eq!(viewer.user.version, 2);
 }
+
+fn last(changes: &[ChangeRow]) -> &ChangeRow {
+    &changes[0]
+}
+
+#[tokio::test]
+async fn steps_are_undone_and_redone_in_any_depth() {
+    let (_tmp, library) = open();
+    let one = library.create_channel("ada", draft("One", "http://u:secret@h/1")).await.unwrap();
+    for name in ["Two", "Three"] {
+        let patch = ChannelPatch { name: Some(name.into()), ..ChannelPatch::default() };
+        library.update_channel("ada", one.id, patch).await.unwrap();
+    }
+    let name = || library.catalog().channel(one.id).map(|c| c.name.clone());
+    for expected in [Some("Two"), Some("One"), None] {
+        library.undo("ada", None).await.unwrap();
+        assert_eq!(name().as_deref(), expected);
+    }
+    assert_eq!(library.undo("ada", None).await.unwrap_err().code, ErrorCode::Conflict);
+    for expected in ["One", "Two", "Three"] {
+        library.redo("ada", None).await.unwrap();
+        assert_eq!(name().as_deref(), Some(expected));
+    }
+    assert!(library.redo("ada", None).await.is_err());
+    let changes = library.changes().await.unwrap();
+    assert_eq!(changes.len(), 9);
+    assert!(last(&changes).summary.starts_with("redo of 3: name Two → Three"), "{}", last(&changes).summary);
+    let made = library.change(1).await.unwrap();
+    assert!(!serde_json::to_string(&made).unwrap().contains("secret"), "{made:?}");
+    assert_eq!(library.catalog().channel(one.id).unwrap().sources, one.sources);
+}
+
+#[tokio::test]
+async fn a_field_that_was_changed_since_is_not_overwritten() {
+    let (_tmp, library) = open();
+    let one = library.create_channel("ada", draft("One", "http://h/1")).await.unwrap();
+    let rename = |name: &str| ChannelPatch { name: Some(name.into()), ..ChannelPatch::default() };
+    library.update_channel("ada", one.id, rename("Two")).await.unwrap();
+    library.update_channel("bob", one.id, rename("Three")).await.unwrap();
+    let refused = library.undo("ada", None).await.unwrap_err();
+    assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Conflict, Some("name")));
+    assert!(refused.message.contains("bob (step 3: name Two → Three)"), "{refused}");
+    assert_eq!(library.catalog().channel(one.id).unwrap().name, "Three");
+    // Another field is nobody's loss.
+    let logo = ChannelPatch { logo: Some("http://h/l.png".into()), ..ChannelPatch::default() };
+    library.update_channel("ada", one.id, logo).await.unwrap();
+    library.undo("bob", Some(3)).await.unwrap();
+    let now = library.catalog().channel(one.id).cloned().unwrap();
+    assert_eq!((now.name.as_str(), now.logo.as_str()), ("Two", "http://h/l.png"));
+}
+
+#[tokio::test]
+async fn whatever_was_deleted_comes_back_under_its_id() {
+    let (tmp, library) = open();
+    let category = library.create_category("t", CategoryDraft { name: "News".into(), position: None }).await.unwrap();
+    let channel = library
+        .create_channel("t", ChannelDraft { category: Some("News".into()), ..draft("One", "http://h/1") })
+        .await
+        .unwrap();
+    let ada =
+        library.create_user("t", UserDraft { categories: Some(vec!["News".into()]), ..user("ada") }).await.unwrap();
+    let url = "http://me:secret@h/x.m3u".to_owned();
+    let source = library.create_source("t", SourceDraft { url, ..SourceDraft::default() }).await.unwrap();
+    let before = library.catalog();
+    library.delete_category("t", category.id).await.unwrap();
+    library.delete_channel("t", channel.id).await.unwrap();
+    library.delete_user("t", ada.user.id).await.unwrap();
+    library.delete_source("t", source.id).await.unwrap();
+    library.close().await;
+    let library = Library::open(tmp.path(), Events::default()).unwrap().library;
+    for _ in 0..4 {
+        library.undo("t", None).await.unwrap();
+    }
+    let after = library.catalog();
+    assert_eq!(after.category(category.id).unwrap().name, "News");
+    assert_eq!(after.channel(channel.id).unwrap().category, category.id);
+    let viewer = after.viewer("ada").unwrap();
+    assert_eq!((viewer.user.id, viewer.user.categories.clone()), (ada.user.id, Some(vec!["News".to_owned()])));
+    assert!(viewer.password.matches(&ada.password));
+    assert_eq!(after.source(source.id).unwrap().url, source.url);
+    assert!(viewer.sees(category.id) && before.viewer("ada").unwrap().sees(category.id));
+    for _ in 0..4 {
+        library.redo("t", None).await.unwrap();
+    }
+    assert!(library.catalog().viewer("ada").is_none() && library.catalog().category(category.id).is_none());
+}
+
+#[tokio::test]
+async fn many_rows_are_one_step() {
+    let (_tmp, library) = open();
+    let mut ids = Vec::new();
+    for n in 1..=6 {
+        ids.push(library.create_channel("t", draft(&format!("C{n}"), &format!("http://h/{n}"))).await.unwrap().id.0);
+    }
+    let numbers = || library.catalog().channels().iter().map(|c| c.id.0).collect::<Vec<_>>();
+    let chosen = |ids: &[u32]| Chosen { ids: ids.to_vec(), found: false };
+    let dry = library.bulk_channels("t", chosen(&ids[4..]), ChannelsDo::Renumber(2), true).await.unwrap();
+    assert_eq!((dry.dry_run, dry.matched, dry.updated, dry.change), (true, 2, 5, None));
+    assert_eq!(numbers(), ids, "a dry run changes nothing");
+    let done = library.bulk_channels("t", chosen(&[ids[5], ids[4]]), ChannelsDo::Renumber(2), false).await.unwrap();
+    assert_eq!(numbers(), [ids[0], ids[5], ids[4], ids[1], ids[2], ids[3]]);
+    library.undo("t", done.change).await.unwrap();
+    assert_eq!(numbers(), ids);
+    library.bulk_channels("t", chosen(&ids[..3]), ChannelsDo::Delete, false).await.unwrap();
+    assert_eq!(numbers(), &ids[3..]);
+    library.undo("t", None).await.unwrap();
+    assert_eq!(numbers(), ids);
+    let set = ChannelSet { enabled: Some(false), category: Some("Off".into()), ..ChannelSet::default() };
+    let done = library.bulk_channels("t", chosen(&ids), ChannelsDo::Set(set.clone()), false).await.unwrap();
+    assert_eq!((done.created, done.updated), (1, 6), "the category too");
+    let again = library.bulk_channels("t", chosen(&ids), ChannelsDo::Set(set), false).await.unwrap();
+    assert_eq!((again.matched, again.updated, again.change), (6, 0, None), "what is so already stays");
+    library.undo("t", None).await.unwrap();
+    assert!(library.catalog().channels().iter().all(|c| c.enabled) && library.catalog().categories().len() == 1);
+    let gone = library.bulk_channels("t", chosen(&[ids[0], 999]), ChannelsDo::Delete, false).await.unwrap_err();
+    assert_eq!((gone.code, gone.field.as_deref()), (ErrorCode::NotFound, Some("ids[1]")));
+    assert_eq!(numbers(), ids);
+}
+
+#[tokio::test]
+async fn a_list_is_applied_whole_or_not_at_all() {
+    let (_tmp, library) = open();
+    let a = library.create_channel("t", draft("A", "http://h/a")).await.unwrap();
+    let b = library.create_channel("t", draft("B", "http://h/b")).await.unwrap();
+    let list = |text: serde_json::Value| serde_json::from_value::<Apply>(text).unwrap();
+    // Numbers are swapped, a category is renamed and its old name used again.
+    let news = library.create_category("t", CategoryDraft { name: "News".into(), position: None }).await.unwrap();
+    let good = json!({"operations": [
+        {"op": "create", "noun": "channels", "row": {"name": "C", "sources": [{"url": "http://h/c"}], "category": "News"}},
+        {"op": "update", "noun": "channels", "id": a.id, "version": 1, "row": {"number": 2}},
+        {"op": "update", "noun": "channels", "id": b.id, "row": {"number": 1, "name": "Bee", "version": 1}},
+        {"op": "update", "noun": "categories", "id": news.id, "row": {"name": "Old"}},
+        {"op": "create", "noun": "categories", "row": {"name": "News"}},
+        {"op": "create", "noun": "users", "row": {"name": "ada"}},
+    ]});
+    let mut dry = list(good.clone());
+    dry.dry_run = true;
+    let shown = library.apply("t", dry).await.unwrap();
+    assert_eq!((shown.created, shown.updated, shown.errors.len(), shown.passwords.len()), (3, 3, 0, 0), "{shown:?}");
+    assert_eq!(library.catalog().channels().len(), 2);
+    let done = library.apply("t", list(good)).await.unwrap();
+    assert_eq!((done.created, done.updated, done.passwords.len()), (3, 3, 1));
+    let names = || library.catalog().channels().iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(), ["Bee", "A", "C"]);
+    let rev = library.catalog().rev;
+    let bad = json!({"operations": [
+        {"op": "update", "noun": "channels", "id": a.id, "version": 1, "row": {"name": "X"}},
+        {"op": "update", "noun": "channels", "id": b.id, "row": {"number": 3}},
+        {"op": "update", "noun": "channels", "id": 99, "row": {"number": 3}},
+        {"op": "create", "noun": "users", "row": {"name": "eve", "max": 1}},
+        {"op": "delete", "noun": "categories", "id": 1},
+        {"op": "delete", "noun": "settings", "id": 1},
+    ]});
+    let refused = library.apply("t", list(bad.clone())).await.unwrap_err();
+    let told: Vec<_> =
+        refused.errors.iter().map(|e| (e.index.unwrap(), e.code, e.field.as_deref().unwrap_or(""))).collect();
+    assert_eq!(
+        told,
+        [
+            (0, ErrorCode::Conflict, "version"),
+            (1, ErrorCode::Conflict, "number"),
+            (2, ErrorCode::NotFound, ""),
+            (3, ErrorCode::Invalid, "max"),
+            (4, ErrorCode::Conflict, ""),
+            (5, ErrorCode::Invalid, "noun"),
+        ]
+    );
+    let mut dry = list(bad);
+    dry.dry_run = true;
+    assert_eq!(library.apply("t", dry).await.unwrap().errors.len(), 6);
+    assert_eq!(library.catalog().rev, rev);
+    library.undo("t", done.change).await.unwrap();
+    assert_eq!(names(), ["A", "B"]);
+    assert!(library.catalog().viewers().len() == 0);
+}

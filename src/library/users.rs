@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use yagi_api::{
-    ApiError, CategoryId, Change, ErrorCode, NewUser, Noun, OutputFormat, User, UserDraft, UserId, UserPatch,
+    ApiError, CategoryId, Change, ErrorCode, NewUser, Noun, OutputFormat, User, UserDraft, UserExtend, UserId,
+    UserPatch,
 };
 
 use super::{
     Answer, Library,
     catalog::Viewer,
-    edit::{Edit, Fault},
-    rules,
+    edit::{Edit, Fault, Mode},
+    image, rules,
+    trail::Item,
 };
 use crate::{
     secret::Secret,
@@ -61,15 +63,79 @@ impl Library {
     }
 
     pub async fn delete_user(&self, actor: &str, id: UserId) -> Answer<()> {
+        self.write(actor, move |edit| delete(edit, id, None)).await
+    }
+
+    /// Days behind the present end, or behind now when that is over.
+    pub async fn extend_user(&self, actor: &str, id: UserId, extend: UserExtend) -> Answer<Arc<Viewer>> {
         self.write(actor, move |edit| {
-            edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?;
-            store::users::delete(edit.tx, id)?;
-            edit.change().viewers.remove(&id);
-            edit.tell(Noun::Users, Change::Deleted, id.0, None::<&()>);
-            Ok(())
+            let user = &edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?.user;
+            let Some(at) = extended(user, extend.days, edit.now)? else {
+                return Err(ApiError::new(ErrorCode::Conflict, format!("{} never expires", user.name)).into());
+            };
+            let patch = UserPatch { version: extend.version, expires_at: Some(Some(at)), ..UserPatch::default() };
+            update(edit, id, &patch)
         })
         .await
     }
+
+    /// Keeps when users were seen: no change that anybody is told of.
+    pub async fn record_seen(&self, seen: Vec<(UserId, i64, String, String)>) -> Answer<()> {
+        self.step("seen", Mode::Refresh, move |edit| {
+            for (id, at, agent, ip) in &seen {
+                store::users::set_seen(edit.tx, *id, *at, agent, ip)?;
+            }
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+/// The whole row for the trail.
+pub(super) fn whole(edit: &Edit<'_>, viewer: &Viewer) -> Result<image::Fields, ApiError> {
+    let token = viewer.token.as_ref().map(|t| seal(edit, t)).transpose()?;
+    Ok(image::user(viewer, &seal(edit, &viewer.password)?, token.as_deref()))
+}
+
+/// The new end; none for an account that has none.
+pub(super) fn extended(user: &User, days: u32, now: i64) -> Result<Option<i64>, ApiError> {
+    if !(1..=3650).contains(&days) {
+        return Err(ApiError::invalid("days", "expected 1 to 3650"));
+    }
+    let Some(end) = user.expires_at else { return Ok(None) };
+    rules::expires_at(Some(end.max(now) + i64::from(days) * 86_400))
+}
+
+pub(super) fn delete(edit: &mut Edit<'_>, id: UserId, version: Option<u32>) -> Result<(), Fault> {
+    let viewer = Arc::clone(edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?);
+    rules::version(version, viewer.user.version)?;
+    let before = whole(edit, &viewer)?;
+    edit.trail.record(Item {
+        noun: Noun::Users,
+        row: id.0,
+        name: viewer.user.name.clone(),
+        before: Some(before),
+        after: None,
+    })?;
+    store::users::delete(edit.tx, id)?;
+    edit.change().viewers.remove(&id);
+    edit.tell(Noun::Users, Change::Deleted, id.0, None::<&()>);
+    Ok(())
+}
+
+/// A category goes: viewers who may see it lose it, or may see the other one from now on.
+pub(super) fn replace_allowed(edit: &mut Edit<'_>, gone: CategoryId, by: Option<CategoryId>) -> Result<(), Fault> {
+    let theirs = |v: &&Arc<Viewer>| v.allowed.as_ref().is_some_and(|ids| ids.contains(&gone));
+    let viewers: Vec<Arc<Viewer>> = edit.state().viewers.values().filter(theirs).cloned().collect();
+    for old in viewers {
+        let mut ids: Vec<CategoryId> = old.allowed.iter().flatten().copied().filter(|id| *id != gone).collect();
+        ids.extend(by.filter(|by| !ids.contains(by)));
+        let mut user = old.user.clone();
+        user.version += 1;
+        save(edit, &old, user, old.password.clone(), old.token.clone(), Some(ids))?;
+    }
+    Ok(())
 }
 
 fn shown(viewer: &Viewer) -> NewUser {
@@ -90,12 +156,12 @@ fn generate(length: usize) -> Result<Secret, ApiError> {
     Ok(Secret::new(text))
 }
 
-fn seal(edit: &Edit<'_>, password: &Secret) -> Result<Vec<u8>, ApiError> {
+pub(super) fn seal(edit: &Edit<'_>, password: &Secret) -> Result<Vec<u8>, ApiError> {
     edit.sealer.seal(password).map_err(|e| ApiError::new(ErrorCode::Internal, format!("cannot seal the password: {e}")))
 }
 
 /// Players compare names in their own ways: two that differ in case only would be one to some of them.
-fn name(edit: &Edit<'_>, name: &str, own: Option<UserId>) -> Result<String, ApiError> {
+pub(super) fn name(edit: &Edit<'_>, name: &str, own: Option<UserId>) -> Result<String, ApiError> {
     if let Some(fault) = yagi_api::text::user_name_fault(name) {
         return Err(ApiError::invalid("name", fault));
     }
@@ -147,13 +213,72 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &UserDraft) -> Result<NewUser, 
     };
     let allowed = allowed(edit, draft.categories.as_deref())?;
     let token = generate(TOKEN_LENGTH)?;
-    let mut account = Account { user, sealed: seal(edit, &password)?, token: Some(seal(edit, &token)?), allowed };
-    store::users::insert(edit.tx, &mut account)?;
-    let viewer = put(edit, account, password, Some(token), Change::Created);
+    let viewer = insert(edit, user, password, Some(token), allowed)?;
     Ok(shown(&viewer))
 }
 
-fn update(edit: &mut Edit<'_>, id: UserId, patch: &UserPatch) -> Result<Arc<Viewer>, Fault> {
+/// A new row, or a deleted one that comes back under its id.
+pub(super) fn insert(
+    edit: &mut Edit<'_>,
+    user: User,
+    password: Secret,
+    token: Option<Secret>,
+    allowed: Option<Vec<CategoryId>>,
+) -> Result<Arc<Viewer>, Fault> {
+    let sealed_token = token.as_ref().map(|t| seal(edit, t)).transpose()?;
+    let mut account = Account { user, sealed: seal(edit, &password)?, token: sealed_token, allowed };
+    store::users::insert(edit.tx, &mut account)?;
+    let (sealed, sealed_token) = (account.sealed.clone(), account.token.clone());
+    let viewer = put(edit, account, password, token, Change::Created);
+    edit.trail.record(Item {
+        noun: Noun::Users,
+        row: viewer.user.id.0,
+        name: viewer.user.name.clone(),
+        before: None,
+        after: Some(image::user(&viewer, &sealed, sealed_token.as_deref())),
+    })?;
+    Ok(viewer)
+}
+
+/// Stores a changed row.
+pub(super) fn save(
+    edit: &mut Edit<'_>,
+    old: &Arc<Viewer>,
+    user: User,
+    password: Secret,
+    token: Option<Secret>,
+    allowed: Option<Vec<CategoryId>>,
+) -> Result<Arc<Viewer>, Fault> {
+    let sealed_token = token.as_ref().map(|t| seal(edit, t)).transpose()?;
+    let account = Account { user, sealed: seal(edit, &password)?, token: sealed_token, allowed };
+    store::users::update(edit.tx, &account)?;
+    let (sealed, sealed_token) = (account.sealed.clone(), account.token.clone());
+    // Sealed twice, the same text looks different: what did not change keeps its look in the trail.
+    let same_password = old.password.matches(password.expose());
+    let same_token = match (&old.token, &token) {
+        (Some(a), Some(b)) => a.matches(b.expose()),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    let old_sealed = if same_password { sealed.clone() } else { seal(edit, &old.password)? };
+    let old_token = match &old.token {
+        Some(_) if same_token => sealed_token.clone(),
+        Some(token) => Some(seal(edit, token)?),
+        None => None,
+    };
+    let viewer = put(edit, account, password, token, Change::Updated);
+    let before = image::user(old, &old_sealed, old_token.as_deref());
+    let (before, after) = image::diff(before, image::user(&viewer, &sealed, sealed_token.as_deref()));
+    edit.trail.record(Item {
+        noun: Noun::Users,
+        row: viewer.user.id.0,
+        name: old.user.name.clone(),
+        before: Some(before),
+        after: Some(after),
+    })?;
+    Ok(viewer)
+}
+
+pub(super) fn update(edit: &mut Edit<'_>, id: UserId, patch: &UserPatch) -> Result<Arc<Viewer>, Fault> {
     let old = Arc::clone(edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?);
     rules::version(patch.version, old.user.version)?;
     let mut user = old.user.clone();
@@ -182,28 +307,16 @@ fn update(edit: &mut Edit<'_>, id: UserId, patch: &UserPatch) -> Result<Arc<View
         Some(names) => allowed(edit, names.as_deref())?,
         None => old.allowed.as_ref().map(|ids| ids.to_vec()),
     };
-    store_again(edit, user, password, old.token.clone(), allowed)
+    user.version += 1;
+    save(edit, &old, user, password, old.token.clone(), allowed)
 }
 
 fn set_token(edit: &mut Edit<'_>, id: UserId, token: Option<Secret>) -> Result<Arc<Viewer>, Fault> {
     let old = Arc::clone(edit.state().viewers.get(&id).ok_or_else(|| ApiError::not_found("user", id))?);
     let allowed = old.allowed.as_ref().map(|ids| ids.to_vec());
-    store_again(edit, old.user.clone(), old.password.clone(), token, allowed)
-}
-
-/// The row in its next version.
-fn store_again(
-    edit: &mut Edit<'_>,
-    mut user: User,
-    password: Secret,
-    token: Option<Secret>,
-    allowed: Option<Vec<CategoryId>>,
-) -> Result<Arc<Viewer>, Fault> {
+    let mut user = old.user.clone();
     user.version += 1;
-    let sealed = token.as_ref().map(|t| seal(edit, t)).transpose()?;
-    let account = Account { user, sealed: seal(edit, &password)?, token: sealed, allowed };
-    store::users::update(edit.tx, &account)?;
-    Ok(put(edit, account, password, token, Change::Updated))
+    save(edit, &old, user, old.password.clone(), token, allowed)
 }
 
 fn put(edit: &mut Edit<'_>, account: Account, password: Secret, token: Option<Secret>, change: Change) -> Arc<Viewer> {

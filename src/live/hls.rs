@@ -87,7 +87,7 @@ async fn begin(
         let mut watch = app.streams.open(&wanted).await?.watch();
         watch.first(limit).await.map(|_| watch)
     });
-    let watch = opened.await?.map_err(|e| no_stream(&wanted, &e))?;
+    let watch = opened.await?.map_err(|e| no_stream(app, &wanted, &e))?;
     app.hls.begin(who, seat, watch).ok_or_else(|| {
         Box::new(text(StatusCode::SERVICE_UNAVAILABLE, "too many players take segments; try again in a moment"))
     })
@@ -133,7 +133,7 @@ fn may_go_on(app: &App, request: &Request, session: &Session) -> bool {
     let catalog = app.library.catalog();
     let client = &session.client;
     let Some(user) = client.user else {
-        return app.open_networks.iter().any(|n| n.contains(client_ip(app, request)));
+        return app.open_networks.load().iter().any(|n| n.contains(client_ip(app, request)));
     };
     catalog.viewer_by_id(user).is_some_and(|viewer| {
         viewer.status(epoch_now()) == UserStatus::Active

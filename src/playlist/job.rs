@@ -24,6 +24,7 @@ use crate::{
         merge::{self, BATCH, Keys, Known, Place},
         rulebook::{Beside, Checks, Rulebook},
     },
+    progress::Progress,
     secret::redact,
 };
 
@@ -77,6 +78,7 @@ pub struct Job {
     pub local: bool,
     pub deadline: Instant,
     pub cause: Cause,
+    pub progress: Progress,
 }
 
 /// What the first reading found.
@@ -119,6 +121,7 @@ impl Job {
     pub fn apply(self, previous: &Source, open: &Open<'_>) -> Result<RefreshReport, String> {
         let lock = self.library.import_lock(self.source);
         let _alone = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.progress.step("reading", "entries", None);
         let survey = self.survey(open)?;
         if survey.unchanged {
             self.let_go();
@@ -139,6 +142,7 @@ impl Job {
             Cause::Accept => "accept",
             Cause::Rules => "rules",
         };
+        self.progress.step("applying", "entries", Some(summary.entries.into()));
         let mut import = self.library.import(self.source, plan.wanted, cause);
         let mut places = plan.places.iter().copied();
         let mut batch = Vec::with_capacity(BATCH.min(plan.places.len()));
@@ -286,6 +290,10 @@ impl Job {
         let mut count = 0u32;
         while let Some(entry) = reader.next().map_err(fault)? {
             count += 1;
+            self.progress.add(1);
+            if count.is_multiple_of(256) && self.progress.is_cancelled() {
+                return Err("was cancelled; what it had changed by then stays".to_owned());
+            }
             if count.is_multiple_of(1024) && Instant::now() > self.deadline {
                 return Err("took too long to read and apply (import.max_seconds); nothing more was changed".to_owned());
             }

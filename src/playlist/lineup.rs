@@ -51,6 +51,7 @@ fn job(library: &Library, source: SourceId, caps: &Import, cause: Cause) -> Job 
         local: catalog.source(source).is_some_and(|s| caps.trusted_sources.contains(&s.name)),
         deadline: Instant::now() + Duration::from_secs(caps.max_seconds.into()),
         cause,
+        progress: Default::default(),
     }
 }
 

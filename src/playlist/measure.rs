@@ -96,6 +96,7 @@ fn playlist_figures_importing() {
             last_modified: None,
             limits: Limits { min: 50, max_renamed: 100, max_added: 0 },
             cause: Cause::Refresh,
+            progress: Default::default(),
             max_entries: 1_000_000,
             local: false,
             deadline: Instant::now() + Duration::from_secs(600),

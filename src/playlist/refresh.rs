@@ -83,6 +83,7 @@ async fn attempt(
         local: caps.trusted_sources.contains(&source.name),
         deadline,
         cause: Cause::Refresh,
+        progress: fetcher.progress().clone(),
     };
     let max_unpacked = u64::from(caps.max_playlist_mib) << 20;
     let body = fetched.body;

@@ -49,6 +49,7 @@ impl Bench {
             last_modified: None,
             limits: Limits::of(catalog.settings()),
             cause: Cause::Refresh,
+            progress: Default::default(),
             max_entries: 10_000,
             local: false,
             deadline: Instant::now() + Duration::from_secs(60),

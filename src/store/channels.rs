@@ -147,11 +147,17 @@ pub fn set_keys(tx: &Connection, id: ChannelId, keys: Keys) -> rusqlite::Result<
         .map(drop)
 }
 
-pub fn keys(tx: &Connection, id: ChannelId) -> rusqlite::Result<Keys> {
-    tx.prepare_cached("SELECT path_key, name_key FROM channels WHERE id = ?1")?.query_row([id.0], |row| {
-        let key = |i| row.get::<_, Option<i64>>(i).map(|k| k.unwrap_or_default().cast_unsigned());
-        Ok(Keys { path: key(0)?, name: key(1)? })
+/// What the row's entry is recognised by; none for a channel made by hand.
+pub fn keys(conn: &Connection, id: ChannelId) -> rusqlite::Result<Option<Keys>> {
+    conn.prepare_cached("SELECT path_key, name_key FROM channels WHERE id = ?1")?.query_row([id.0], |row| {
+        let (path, name): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+        Ok(path.zip(name).map(|(path, name)| Keys { path: path.cast_unsigned(), name: name.cast_unsigned() }))
     })
+}
+
+/// Makes its number free within the transaction: rows that swap numbers would else collide on the way.
+pub fn park(tx: &Connection, id: ChannelId) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE channels SET number = -id WHERE id = ?1")?.execute([id.0]).map(drop)
 }
 
 pub fn delete(tx: &Connection, id: ChannelId) -> rusqlite::Result<()> {

@@ -6,6 +6,7 @@
 
 mod backup;
 pub mod categories;
+pub mod changes;
 pub mod channels;
 pub mod checks;
 pub mod generations;

@@ -148,6 +148,40 @@ CREATE INDEX checks_at ON checks (at);
 -- JSON of what else is said of a source.
 ALTER TABLE sources ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
 ",
+    "
+-- The audit trail.
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    noun TEXT NOT NULL,
+    change TEXT NOT NULL,
+    row INTEGER,
+    name TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    summary TEXT NOT NULL,
+    -- Rows before and after, packed and sealed; NULL: a summary only.
+    items BLOB,
+    undo_of INTEGER,
+    undone_by INTEGER
+) STRICT;
+CREATE INDEX changes_at ON changes (at);
+
+-- The last reports of each source.
+CREATE TABLE refreshes (
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    report TEXT NOT NULL
+) STRICT;
+CREATE INDEX refreshes_source ON refreshes (source);
+-- What the last refresh that changed anything changed.
+ALTER TABLE sources ADD COLUMN diff TEXT;
+
+-- The last login.
+ALTER TABLE users ADD COLUMN last_seen INTEGER;
+ALTER TABLE users ADD COLUMN last_agent TEXT NOT NULL DEFAULT '';
+ALTER TABLE users ADD COLUMN last_ip TEXT NOT NULL DEFAULT '';
+",
 ];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.

@@ -19,6 +19,7 @@ use crate::secret::Secret;
 const KEY_LEN: usize = 32;
 /// Binds a sealed text to its use.
 const PURPOSE: &[u8] = b"yagid viewer password 1";
+const TRAIL: &[u8] = b"yagid audit trail 1";
 
 /// Seals and opens with the key of the state directory.
 pub struct Sealer(LessSafeKey);
@@ -48,22 +49,39 @@ impl Sealer {
 
     /// Nonce, then ciphertext and tag. Fails only when the system gives no random bytes.
     pub fn seal(&self, secret: &Secret) -> io::Result<Vec<u8>> {
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        let mut text = secret.expose().as_bytes().to_vec();
-        self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(PURPOSE), &mut text)
-            .map_err(|_| io::Error::other("the password is too long to seal"))?;
-        Ok([&nonce[..], &text].concat())
+        self.seal_bytes(secret.expose().as_bytes().to_vec(), PURPOSE)
     }
 
     /// None: sealed with another key, or damaged.
     pub fn unseal(&self, sealed: &[u8]) -> Option<Secret> {
+        Some(Secret::new(std::str::from_utf8(&self.unseal_bytes(sealed, PURPOSE)?).ok()?))
+    }
+
+    /// The same for what rows held, which may be much.
+    pub fn seal_trail(&self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.seal_bytes(bytes, TRAIL)
+    }
+
+    pub fn unseal_trail(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.unseal_bytes(sealed, TRAIL)
+    }
+
+    fn seal_bytes(&self, mut bytes: Vec<u8>, purpose: &[u8]) -> io::Result<Vec<u8>> {
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        self.0
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut bytes)
+            .map_err(|_| io::Error::other("it is too long to seal"))?;
+        Ok([&nonce[..], &bytes].concat())
+    }
+
+    fn unseal_bytes(&self, sealed: &[u8], purpose: &[u8]) -> Option<Vec<u8>> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
         let mut text = text.to_vec();
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self.0.open_in_place(nonce, Aad::from(PURPOSE), &mut text).ok()?;
-        Some(Secret::new(std::str::from_utf8(plain).ok()?))
+        let plain = self.0.open_in_place(nonce, Aad::from(purpose), &mut text).ok()?.len();
+        text.truncate(plain);
+        Some(text)
     }
 }
 

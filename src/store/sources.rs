@@ -48,11 +48,11 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
     .collect()
 }
 
-/// Gives the row its id.
+/// Gives the row its id, unless it has one: a deleted row that comes back.
 pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO sources (version, name, kind, url, enabled, interval_s, max_upstreams, options) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO sources (id, version, name, kind, url, enabled, interval_s, max_upstreams, options) \
+         VALUES (?9, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             source.version,
             source.name,
@@ -62,6 +62,7 @@ pub fn insert(tx: &Connection, source: &mut Source) -> rusqlite::Result<()> {
             source.interval_s,
             source.max_upstreams,
             to_json(&source.options)?,
+            (source.id.0 != 0).then_some(source.id.0)
         ],
     )?;
     source.id = SourceId(last_id(tx)?);

@@ -37,9 +37,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
         player: from_json(13, row.get_ref(13)?.as_str()?)?,
         created_at: row.get(11)?,
         active: 0,
-        last_seen: None,
-        last_agent: String::new(),
-        last_ip: String::new(),
+        last_seen: row.get(14)?,
+        last_agent: row.get(15)?,
+        last_ip: row.get(16)?,
     };
     Ok(Account { user, sealed: row.get(3)?, token: row.get(12)?, allowed: (!row.get::<_, bool>(9)?).then(Vec::new) })
 }
@@ -48,7 +48,7 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<Account>> {
     let mut accounts: Vec<Account> = conn
         .prepare(
             "SELECT id, version, name, sealed, enabled, expires_at, trial, max_connections, formats, all_categories, note, \
-             created_at, token, player FROM users ORDER BY id",
+             created_at, token, player, last_seen, last_agent, last_ip FROM users ORDER BY id",
         )?
         .query_map([], read)?
         .collect::<Result<_, _>>()?;
@@ -62,12 +62,13 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<Account>> {
     Ok(accounts)
 }
 
-/// Gives the row its id.
+/// Gives the row its id, unless it has one: a deleted row that comes back.
 pub fn insert(tx: &Connection, account: &mut Account) -> rusqlite::Result<()> {
     let Account { user, sealed, token, allowed } = account;
     tx.prepare_cached(
-        "INSERT INTO users (version, name, sealed, enabled, expires_at, trial, max_connections, formats, all_categories, \
-         note, created_at, token, player) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO users (id, version, name, sealed, enabled, expires_at, trial, max_connections, formats, \
+         all_categories, note, created_at, token, player) \
+         VALUES (?14, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         user.version,
@@ -83,6 +84,7 @@ pub fn insert(tx: &Connection, account: &mut Account) -> rusqlite::Result<()> {
         user.created_at,
         &*token,
         to_json(&user.player)?,
+        (user.id.0 != 0).then_some(user.id.0),
     ])?;
     user.id = UserId(last_id(tx)?);
     allow(tx, user.id, allowed.as_deref())
@@ -123,4 +125,11 @@ fn allow(tx: &Connection, user: UserId, allowed: Option<&[CategoryId]>) -> rusql
 
 pub fn delete(tx: &Connection, id: UserId) -> rusqlite::Result<()> {
     tx.execute("DELETE FROM users WHERE id = ?1", [id.0]).map(drop)
+}
+
+/// When a user logged in last, with which player and from where.
+pub fn set_seen(tx: &Connection, id: UserId, at: i64, agent: &str, ip: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE users SET last_seen = ?2, last_agent = ?3, last_ip = ?4 WHERE id = ?1")?
+        .execute(params![id.0, at, agent, ip])
+        .map(drop)
 }

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{Spool, UpstreamError, dial, outbound::Outbound};
-use crate::{config::Config, secret::redact};
+use crate::{config::Config, progress::Progress, secret::redact};
 
 /// Silence after which a download is given up before its time is over.
 const STALL: Duration = Duration::from_secs(30);
@@ -67,6 +67,8 @@ pub enum FetchError {
     File(String),
     #[error("cannot be kept: {0}")]
     Spool(io::Error),
+    #[error("was cancelled")]
+    Cancelled,
 }
 
 impl From<UpstreamError> for FetchError {
@@ -85,6 +87,7 @@ impl From<UpstreamError> for FetchError {
 pub struct Fetcher {
     outbound: Arc<Outbound>,
     spool_dir: Arc<RwLock<PathBuf>>,
+    progress: Progress,
 }
 
 impl Fetcher {
@@ -93,7 +96,18 @@ impl Fetcher {
     }
 
     pub(super) fn with(outbound: Arc<Outbound>) -> Self {
-        Self { outbound, spool_dir: Arc::new(RwLock::new(std::env::temp_dir())) }
+        Self { outbound, spool_dir: Arc::new(RwLock::new(std::env::temp_dir())), progress: Progress::default() }
+    }
+
+    /// The same, telling how far each download is; ends when it is cancelled.
+    #[must_use]
+    pub fn watched(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
+    }
+
+    /// What the work around a download tells its own steps by.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Keeps downloads here from now on (an existing directory); until then in the system's directory for temporary files.
@@ -115,9 +129,13 @@ impl Fetcher {
             return Err(FetchError::Refused("expected http://…, https://… or an absolute path".to_owned()));
         }
         let deadline = Instant::now() + caps.time;
-        timeout_at(deadline, self.download(location, conditions, caps, deadline))
-            .await
-            .map_err(|_| FetchError::Timeout(format!("not finished after {} s", caps.time.as_secs())))?
+        self.progress.step("downloading", "bytes", None);
+        tokio::select! {
+            done = timeout_at(deadline, self.download(location, conditions, caps, deadline)) => {
+                done.map_err(|_| FetchError::Timeout(format!("not finished after {} s", caps.time.as_secs())))?
+            }
+            () = self.progress.cancelled() => Err(FetchError::Cancelled),
+        }
     }
 
     async fn download(
@@ -147,6 +165,7 @@ impl Fetcher {
         if promised.is_some_and(|n| n > caps.bytes) {
             return Err(FetchError::TooLarge(caps.bytes));
         }
+        self.progress.step("downloading", "bytes", promised);
         let body = self.keep(&mut response.body, caps.bytes).await?;
         Ok(Fetched {
             not_modified: false,
@@ -169,6 +188,7 @@ impl Fetcher {
                 .map_err(|e| FetchError::Truncated(format!("after {len} bytes: {e}")))?;
             let Some(piece) = piece else { break };
             len += piece.len() as u64;
+            self.progress.add(piece.len() as u64);
             if len > max {
                 return Err(FetchError::TooLarge(max));
             }

@@ -45,7 +45,8 @@ async fn a_broken_list_is_held_accepted_and_rolled_back_while_players_see_bytes(
     assert!(held.held && !held.ok, "{held:?}");
     assert_eq!(playlist().await, before);
 
-    let caps = &daemon.app.config.config.import;
+    let loaded = daemon.app.config.load();
+    let caps = &loaded.config.import;
     let plan = yagid::playlist::lineup::plan(library, &daemon.app.fetcher, source, caps, false).await.unwrap();
     assert_eq!((plan.held, plan.added, plan.removed), (true, 1, 4));
     yagid::playlist::lineup::accept(library, source, caps).await.unwrap();

@@ -1,6 +1,7 @@
 //! The one integration binary: each module is a subject, `support` holds the other ends of the sockets.
 
 mod accounts;
+mod admin;
 mod churn;
 mod clients;
 mod clients_lists;
@@ -18,6 +19,7 @@ mod limits;
 mod lineup;
 mod links;
 mod local;
+mod manual;
 mod operations;
 mod outputs;
 mod proxies;
@@ -28,4 +30,5 @@ mod support;
 mod tidy;
 mod tls;
 mod tuner;
+mod upkeep;
 mod upstream;

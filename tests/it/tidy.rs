@@ -19,7 +19,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("metrics", &["app"]),
     ("offline", &["admin", "guide", "library", "refresh", "store", "upstream"]),
-    ("admin", &["app", "auth", "guide", "hdhr", "library", "playlist", "refresh", "stream", "upstream", "xtream"]),
+    (
+        "admin",
+        &["app", "auth", "guide", "hdhr", "library", "playlist", "probe", "refresh", "stream", "upstream", "xtream"],
+    ),
     ("routes", &["app", "auth", "library", "lists", "live", "logos", "stream", "tuner", "xtream"]),
     ("tuner", &["app", "hdhr", "library", "lists", "live"]),
     ("lists", &["app", "auth", "guide", "library", "live", "playlist", "xtream"]),
@@ -30,6 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Of `admin` only the set of its watchers, which is a handle.
     ("app", &["admin", "auth", "check", "guide", "hls", "library", "logos", "refresh", "stream", "upstream"]),
     ("refresh", &["guide", "library", "playlist", "upstream"]),
+    ("probe", &["guide", "library", "playlist", "upstream"]),
     ("xtream", &["guide", "library"]),
     ("hdhr", &["library"]),
     ("playlist", &["library", "upstream"]),
@@ -42,7 +46,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("upstream", &[]),
 ];
 /// Leaves: they name each other at most.
-const TOOLBOX: &[&str] = &["cli", "clock", "config", "events", "http", "logs", "names", "seats", "secret", "systemd"];
+const TOOLBOX: &[&str] = &[
+    "blocks", "cli", "clock", "config", "events", "http", "jobs", "logs", "names", "progress", "seats", "secret",
+    "seen", "systemd",
+];
 const FORBIDDEN: &[&str] =
     &["util", "utils", "helper", "helpers", "manager", "service", "common", "dto", "impl", "info"];
 const MAX_LINES: usize = 500;

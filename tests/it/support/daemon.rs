@@ -108,7 +108,7 @@ impl Daemon {
     }
 
     pub fn reload_certificate(&self) {
-        self.daemon.as_ref().unwrap().reload_certificate();
+        yagid::admin::reload_certificate(&self.app);
     }
 
     /// Ends it in order and gives its directory back.

@@ -1,6 +1,11 @@
 //! A place on disk in which the real binary is started, killed and started again, and the admin socket there.
 
-use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,7 +103,31 @@ pub struct Admin(UnixStream);
 
 impl Admin {
     pub async fn connect(place: &Place) -> Self {
-        Self(UnixStream::connect(place.socket()).await.unwrap())
+        Self::at(&place.socket()).await
+    }
+
+    pub async fn at(socket: &Path) -> Self {
+        Self(UnixStream::connect(socket).await.unwrap())
+    }
+
+    /// The answer's body; panics when it is no success.
+    pub async fn ok(&mut self, method: &str, path: &str, body: Value) -> Value {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.ask(method, path, &text).await.expect("an answer");
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub async fn get(&mut self, path: &str) -> Value {
+        self.ok("GET", path, Value::Null).await
+    }
+
+    /// The error of a refusal, with its status.
+    pub async fn refused(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.ask(method, path, &text).await.expect("an answer");
+        assert!(status >= 400, "{method} {path}: {status} {answer}");
+        (status, answer["error"].clone())
     }
 
     /// Status and body; `None` when the daemon went away before the whole answer.
