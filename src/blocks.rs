@@ -49,7 +49,8 @@ impl Blocks {
             refused: 0,
         });
         block.until = until;
-        (reason.clone_into(&mut block.reason), actor.clone_into(&mut block.actor));
+        reason.clone_into(&mut block.reason);
+        actor.clone_into(&mut block.actor);
         self.0.any.store(true, Relaxed);
         Some(block.clone())
     }

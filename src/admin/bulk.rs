@@ -146,10 +146,11 @@ pub async fn settle(ask: &Ask<'_>, applied: &Applied) -> Result<(), ApiError> {
             }
             (Noun::Sources, Change::Deleted, _) => guides_differ = true,
             (Noun::Channels, ..) if touches("guide_id") => guides_differ = true,
-            (Noun::Sources, change, Some(id)) if change == Change::Created || touches("url") || touches("enabled") => {
-                if catalog.source(SourceId(id)).is_some_and(|s| s.enabled) {
-                    app.refresher.request(SourceId(id), &ask.actor);
-                }
+            (Noun::Sources, change, Some(id))
+                if (change == Change::Created || touches("url") || touches("enabled"))
+                    && catalog.source(SourceId(id)).is_some_and(|s| s.enabled) =>
+            {
+                app.refresher.request(SourceId(id), &ask.actor);
             }
             _ => {}
         }
