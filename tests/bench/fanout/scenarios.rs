@@ -114,9 +114,9 @@ fn joins(rounds: usize, seconds: u64) {
 fn few(rounds: usize, seconds: u64) {
     let mut cases = Vec::new();
     for (name, kind, n) in [
-        ("floor, 2", Kind::Floor, 2),
-        ("yagid, 2", DEFAULT, 2),
-        ("queue, 2", Kind::Queue, 2),
+        ("floor, 1", Kind::Floor, 1),
+        ("yagid, 1", DEFAULT, 1),
+        ("queue, 1", Kind::Queue, 1),
         ("floor, 10", Kind::Floor, 10),
         ("yagid, 10", DIRECT, 10),
         ("default, 10", DEFAULT, 10),
