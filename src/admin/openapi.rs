@@ -124,6 +124,8 @@ impl Types {
             },
             Route::Explain => self.get::<Explain>("Where a channel and its programmes come from, and why"),
             Route::Extend => self.send::<UserExtend, User>(200, "Lets an account live longer"),
+            Route::Failover => self
+                .send::<FailoverRequest, StreamRow>(200, "Moves a stream to another of its sources; viewers are kept"),
             Route::Guide => self.get::<GuideStatus>("The guide in one look"),
             Route::GuideAccept => self.send::<GuideAccept, Applied>(200, "Takes good suggestions as guide ids"),
             Route::GuideChannels => Operation {

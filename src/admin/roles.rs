@@ -49,6 +49,7 @@ pub fn wanted(route: Route, method: &Method) -> Role {
         | Route::Client
         | Route::Checks
         | Route::ClientBlock
+        | Route::Failover
         | Route::GuideRefresh
         | Route::Job
         | Route::Jobs

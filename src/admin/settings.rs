@@ -19,6 +19,10 @@ const HELP: &[(&str, &str)] = &[
     ("limit_policy", "Above a viewer's connection limit: take_over (an older one is closed) or refuse."),
     ("hold_s", "Seconds that viewers are held while a failed upstream is reopened."),
     ("upstream_silence_s", "Seconds that a silent upstream is trusted."),
+    (
+        "failover_rest_s",
+        "Seconds that a source which failed is not gone back to while another works; doubled each time it fails again.",
+    ),
     ("guide_past_h", "Hours of past programmes that the guide keeps; applies at the next refresh."),
     ("guide_future_d", "Days of coming programmes that the guide keeps; applies at the next refresh."),
     ("playlist_interval_s", "Seconds between refreshes of new playlists."),

@@ -3,12 +3,13 @@
 //! Owns the fields that the live tables are searched and sorted by, stopping and kicking. Must not enter: streams' insides.
 //! Invariant: rows are what the streams and seats say at this moment; nothing is kept here.
 
-use yagi_api::{ApiError, ClientId, ClientRow, ClientState, StreamRow};
+use yagi_api::{ApiError, ClientId, ClientRow, ClientState, ErrorCode, FailoverRequest, StreamRow};
 
 use super::{
     Answer, Ask, done, input, ok,
     query::{self, Cell, Column},
 };
+use crate::stream::FailoverError;
 
 const STREAMS: &[Column<StreamRow>] = &[
     Column { names: &["name"], searched: true, cell: |_, s| Cell::text(&s.name) },
@@ -19,6 +20,7 @@ const STREAMS: &[Column<StreamRow>] = &[
     Column { names: &["out_bits_per_s", "out"], searched: false, cell: |_, s| Cell::big(s.out_bits_per_s) },
     Column { names: &["uptime_s", "uptime"], searched: false, cell: |_, s| Cell::big(s.uptime_s) },
     Column { names: &["reconnects"], searched: false, cell: |_, s| Cell::some(Some(s.reconnects)) },
+    Column { names: &["switches"], searched: false, cell: |_, s| Cell::some(Some(s.switches)) },
     Column { names: &["channel"], searched: false, cell: |_, s| Cell::some(s.channel.map(|c| c.0)) },
     Column { names: &["id"], searched: false, cell: |_, s| Cell::big(s.id) },
 ];
@@ -71,6 +73,23 @@ pub fn stop_stream(ask: &Ask<'_>, id: u64) -> Result<(), ApiError> {
     }
     tracing::info!(actor = ask.actor, stream = id, "stream stopped by an administrator");
     Ok(())
+}
+
+/// To the source that the body names, else to the next one; the row is the stream as it stood when it was asked.
+pub fn failover(ask: &Ask<'_>) -> Answer {
+    let id: u64 = input::id("stream", &ask.id)?;
+    let blank = ask.request.body.trim_ascii().is_empty();
+    let wanted: FailoverRequest = if blank { FailoverRequest::default() } else { input::body(ask.request)? };
+    let row = ask.app.streams.rows().into_iter().find(|s| s.id == id);
+    let row = row.ok_or_else(|| input::missing("stream", &ask.id))?;
+    ask.app.streams.failover(id, wanted.source.map(|n| n as usize)).map_err(|e| match e {
+        FailoverError::NoStream => ApiError::not_found("stream", id),
+        FailoverError::OneSource => ApiError::new(ErrorCode::Conflict, e.to_string())
+            .with_hint("give the channel another source; a stream takes it when it starts the next time"),
+        FailoverError::NoSource(n) => ApiError::invalid("source", format!("expected an index from 0 to {}", n - 1)),
+    })?;
+    tracing::info!(actor = ask.actor, stream = id, source = ?wanted.source, "another source asked for by an administrator");
+    ok(&row)
 }
 
 pub fn clients(ask: &Ask<'_>) -> Answer {

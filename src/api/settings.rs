@@ -25,6 +25,8 @@ pub struct Settings {
     pub hold_s: u32,
     /// How long a silent upstream is trusted, in seconds.
     pub upstream_silence_s: u32,
+    /// How long a source that failed is not gone back to while another one works, in seconds; doubled each time that it fails again.
+    pub failover_rest_s: u32,
     /// Hours of past programmes that the guide keeps.
     pub guide_past_h: u32,
     /// Days of coming programmes that the guide keeps.
@@ -67,6 +69,7 @@ impl Default for Settings {
             limit_policy: LimitPolicy::TakeOver,
             hold_s: 30,
             upstream_silence_s: 10,
+            failover_rest_s: 60,
             guide_past_h: 24,
             guide_future_d: 8,
             playlist_interval_s: 86_400,

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelId, ClientId, UserId};
+use crate::{
+    health::{StreamHealth, Switch},
+    ids::{ChannelId, ClientId, UserId},
+};
 
 /// Life cycle of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,17 @@ pub struct StreamRow {
     pub source: String,
     /// Index into the channel's ordered sources.
     pub source_index: u32,
+    /// How many sources it can be taken from.
+    #[serde(default)]
+    pub sources: u32,
+    /// Moves to another source since it began, and the last one.
+    #[serde(default)]
+    pub switches: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_switch: Option<Switch>,
+    /// None before the first packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<StreamHealth>,
     /// Milliseconds from the request to the first bytes of the upstream.
     pub first_byte_ms: Option<u32>,
     /// Bytes between the oldest and the newest byte in the ring.

@@ -24,6 +24,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("stall_cut_s", 1, 600),
     ("hold_s", 0, 600),
     ("upstream_silence_s", 1, 600),
+    ("failover_rest_s", 0, 3600),
     ("guide_past_h", 0, 24 * 31),
     ("guide_future_d", 1, 31),
     ("playlist_interval_s", 60, 31 * 86_400),

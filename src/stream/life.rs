@@ -11,18 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, time};
+use tokio::{sync::mpsc, task::JoinSet, time};
 use yagi_api::StreamState;
 
 use super::{
     Join, OpenError, Phase, STOPPED, Shared, Stream,
+    asked::Asked,
     audience::Audience,
     cutter::Cutter,
+    failover::{Failover, Plan},
     intake::Intake,
-    opening::{Opened, Opening, backoff, open},
+    opening::{Opening, Outcome, open},
     subscriber::Subscriber,
 };
 use crate::upstream::{Feed, Piece, UpstreamError};
+use repair::Leaving;
+
+mod repair;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Pending bytes that are sent at once.
@@ -30,8 +35,6 @@ const FLUSH_BYTES: u64 = 64 << 10;
 /// Pending bytes that are sent at once when the upstream has no more and the window is short.
 const DRAINED_BYTES: u64 = 16 << 10;
 const SHORT_WINDOW: Duration = Duration::from_millis(10);
-/// A source that lasted this long starts again with the shortest back-off.
-const GOOD_RUN: Duration = Duration::from_secs(10);
 
 struct Life {
     stream: Arc<Stream>,
@@ -44,7 +47,11 @@ struct Life {
     opening: Option<Opening>,
     /// Index of the source in use.
     source: usize,
-    attempts: u32,
+    failover: Failover,
+    /// The source that is being left, until another one has given something.
+    leaving: Option<Leaving>,
+    /// A source that was left while another one was opened, on its way to its end.
+    closing: JoinSet<()>,
     /// Since when there has been no working source.
     failing_since: Option<Instant>,
     last_data: Instant,
@@ -71,7 +78,7 @@ enum Wake {
     Sockets(std::io::Result<Vec<super::readiness::Ready>>),
     Join(Option<Join>),
     Asked,
-    Opened(Opened),
+    Opened(Outcome),
     Time,
 }
 
@@ -87,14 +94,18 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
         }
     };
     let now = Instant::now();
+    let sources = stream.origins.len();
+    let first = Plan { pause: Duration::ZERO, order: (0..sources).collect() };
     let mut life = Life {
         intake,
         cutter: Cutter::new(shared.ring_bytes),
         audience,
         feed: None,
-        opening: Some(Box::pin(open(stream.clone(), shared.clone(), 0, Duration::ZERO))),
+        opening: Some(Box::pin(open(stream.clone(), shared.clone(), first, None))),
         source: 0,
-        attempts: 0,
+        failover: Failover::new(sources),
+        leaving: None,
+        closing: JoinSet::new(),
         failing_since: None,
         last_data: now,
         feed_since: now,
@@ -117,6 +128,7 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
     if let Some(feed) = life.feed.take() {
         feed.close().await;
     }
+    while life.closing.join_next().await.is_some() {}
     life.shared.retire(&life.stream, end);
 }
 
@@ -160,15 +172,14 @@ impl Life {
                         return Phase::Failed(OpenError::Stopped);
                     }
                     self.audience.dismiss();
-                }
-                Wake::Opened(Opened::Feed(feed, source)) => self.begin(feed, source, now),
-                Wake::Opened(Opened::Twin) => return Phase::Gone,
-                Wake::Opened(Opened::Failed(e)) => {
-                    self.opening = None;
-                    if !self.is_live() {
-                        return Phase::Failed(OpenError::Upstream(Arc::new(e)));
+                    if let Some(Asked(to)) = self.stream.asked() {
+                        self.oblige(to, now);
                     }
-                    self.repair(e, now);
+                }
+                Wake::Opened(outcome) => {
+                    if let Some(end) = self.arrive(outcome, now) {
+                        return end;
+                    }
                 }
                 Wake::Time => {}
             }
@@ -183,23 +194,6 @@ impl Life {
 
     fn is_live(&self) -> bool {
         !matches!(*self.stream.phase.borrow(), Phase::Opening)
-    }
-
-    /// A source has been opened.
-    fn begin(&mut self, feed: Feed, source: usize, now: Instant) {
-        self.opening = None;
-        let label = feed.label().to_owned();
-        tracing::info!(stream = self.stream.name, source = label, "upstream opened");
-        self.stream.meter.source_index.store(u32::try_from(source).unwrap_or(u32::MAX), Relaxed);
-        self.stream.meter.say(|w| w.source = label);
-        if self.is_live() {
-            self.cutter.seam(&self.intake);
-            self.intake.seam();
-        }
-        self.feed = Some(feed);
-        self.source = source;
-        self.feed_since = now;
-        self.last_data = now;
     }
 
     /// Takes a chunk and all else that the upstream has ready, then flushes if it is time.
@@ -244,6 +238,7 @@ impl Life {
             if self.failing_since.take().is_some() {
                 tracing::info!(stream = self.stream.name, "the stream goes on");
             }
+            self.settle(now);
         }
         if !self.is_live() && self.intake.is_ready(self.first_packet, now) {
             self.stream.phase.send_replace(Phase::Live);
@@ -293,42 +288,6 @@ impl Life {
         client.wake(self.stream.wake.clone());
         self.idle_since = None;
         self.publish_sent();
-        self.publish_state();
-    }
-
-    /// The source failed: the next one, or the same again after a pause; viewers are kept meanwhile.
-    fn repair(&mut self, error: UpstreamError, now: Instant) {
-        if self.opening.is_some() {
-            return;
-        }
-        if !self.is_live() && self.source + 1 >= self.stream.origins.len() {
-            self.verdict = Some(Phase::Failed(OpenError::Upstream(Arc::new(error))));
-            return;
-        }
-        let old = self.feed.take();
-        if old.is_some() {
-            // Failing since the last byte that came of it, unless it never gave one.
-            self.failing_since.get_or_insert(self.last_data);
-            if now.saturating_duration_since(self.feed_since) >= GOOD_RUN {
-                self.attempts = 0;
-            }
-        }
-        tracing::warn!(stream = self.stream.name, error = %error, attempt = self.attempts + 1, "upstream failed");
-        self.stream.meter.reconnects.fetch_add(1, Relaxed);
-        self.stream.meter.say(|w| w.last_error = Some(error.to_string()));
-        let sources = self.stream.origins.len();
-        let next = (self.source + 1) % sources.max(1);
-        self.source = next;
-        // A source that has not been tried yet is tried at once.
-        let pause = if (self.attempts as usize) + 1 < sources { Duration::ZERO } else { backoff(self.attempts) };
-        self.attempts += 1;
-        let opening = open(self.stream.clone(), self.shared.clone(), next, pause);
-        self.opening = Some(Box::pin(async move {
-            if let Some(old) = old {
-                old.close().await;
-            }
-            opening.await
-        }));
         self.publish_state();
     }
 
@@ -428,7 +387,7 @@ async fn next(feed: &mut Option<Feed>) -> Result<Piece, UpstreamError> {
     }
 }
 
-async fn opened(opening: &mut Option<Opening>) -> Opened {
+async fn opened(opening: &mut Option<Opening>) -> Outcome {
     match opening {
         Some(opening) => opening.await,
         None => pending().await,

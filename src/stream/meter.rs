@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use yagi_api::StreamState;
+use yagi_api::{StreamHealth, StreamState, Switch};
 
 /// Five-second averages that are kept: one minute.
 const HISTORY: usize = 12;
@@ -33,6 +33,7 @@ pub struct Meter {
     pub flushes: AtomicU64,
     pub sends: AtomicU64,
     pub source_index: AtomicU32,
+    pub switches: AtomicU32,
     /// Milliseconds plus one; 0: not yet.
     pub first_byte_ms: AtomicU32,
     words: Mutex<Words>,
@@ -43,6 +44,8 @@ pub struct Meter {
 pub struct Words {
     pub source: String,
     pub last_error: Option<String>,
+    pub last_switch: Option<Switch>,
+    pub health: Option<StreamHealth>,
     pub history: VecDeque<u64>,
 }
 

@@ -5,8 +5,10 @@
 //! closes only when, under the registry's lock, nobody holds a ticket for it and no join waits in its inbox, so that a viewer
 //! either joins a live stream or starts a new one.
 
+mod asked;
 mod audience;
 mod cutter;
+mod failover;
 mod index;
 mod intake;
 mod life;
@@ -37,12 +39,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
-use yagi_api::{ChannelId, Locator, Settings, SourceId, StreamRow};
+use yagi_api::{ChannelId, Locator, Settings, SourceId};
 
 use crate::{
     seats::{End, Seat},
     upstream::{Claim, Status, UpstreamError, Upstreams},
 };
+use asked::Asked;
+pub use asked::FailoverError;
 use meter::Meter;
 use pump::Pump;
 pub use reel::{Reel, Segment, Watch};
@@ -156,6 +160,8 @@ struct Stream {
     /// Wakes the pump: a viewer was asked to go, or the stream to stop.
     wake: Arc<Notify>,
     stop: AtomicBool,
+    /// The source that an administrator wants.
+    asked: Mutex<Option<Asked>>,
     meter: Meter,
     /// What the upstream in use says of itself.
     engine: Mutex<Option<Status>>,
@@ -252,25 +258,6 @@ impl Streams {
         Err(OpenError::Stopped)
     }
 
-    pub fn rows(&self) -> Vec<StreamRow> {
-        let mut rows: Vec<StreamRow> = self.0.lock().streams.values().map(|s| s.row()).collect();
-        rows.sort_by_key(|r| r.id);
-        rows
-    }
-
-    /// Ends a stream and closes its clients. False if there is none of that id.
-    pub fn stop(&self, id: u64) -> bool {
-        let hit = self.0.lock().streams.values().find(|s| s.id == id).cloned();
-        hit.inspect(|s| s.stop()).is_some()
-    }
-
-    /// Ends the streams of a channel; says how many.
-    pub fn stop_channel(&self, channel: ChannelId) -> u32 {
-        let hit: Vec<_> = self.0.lock().streams.values().filter(|s| s.channel == Some(channel)).cloned().collect();
-        hit.iter().for_each(|s| s.stop());
-        u32::try_from(hit.len()).unwrap_or(u32::MAX)
-    }
-
     /// Streams that ended by a panic since the start.
     pub fn panics(&self) -> u64 {
         self.0.panics.load(Relaxed)
@@ -336,6 +323,7 @@ impl Shared {
             reel: watch::Sender::default(),
             wake: Arc::default(),
             stop: AtomicBool::new(false),
+            asked: Mutex::default(),
             meter: Meter::default(),
             engine: Mutex::default(),
         });
@@ -417,6 +405,11 @@ impl Stream {
         self.wake.notify_one();
     }
 
+    /// Shows what this upstream says of itself; gives what was shown before.
+    fn say_engine(&self, status: Option<Status>) -> Option<Status> {
+        std::mem::replace(&mut *self.engine.lock().unwrap_or_else(PoisonError::into_inner), status)
+    }
+
     /// Under what name a place of `account` is taken, and how its holder is asked to give it back.
     fn claim(&self, account: Option<SourceId>) -> Claim {
         Claim { account, holder: self.name.clone(), wake: self.wake.clone(), ..Claim::default() }
@@ -429,35 +422,6 @@ impl Stream {
 
     fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.interest) > 1
-    }
-
-    fn row(&self) -> StreamRow {
-        let m = &self.meter;
-        let words = m.words();
-        StreamRow {
-            id: self.id,
-            channel: self.channel,
-            name: self.name.clone(),
-            state: m.state(),
-            clients: m.clients.load(Relaxed),
-            in_bits_per_s: m.in_bits_per_s.load(Relaxed),
-            out_bits_per_s: m.out_bits_per_s.load(Relaxed),
-            in_bytes: m.in_bytes.load(Relaxed),
-            out_bytes: m.all_out_bytes(),
-            uptime_s: self.since.elapsed().as_secs(),
-            source: words.source,
-            source_index: m.source_index.load(Relaxed),
-            first_byte_ms: m.first_byte_ms.load(Relaxed).checked_sub(1),
-            buffer_bytes: m.buffer_bytes.load(Relaxed),
-            buffer_ms: m.buffer_ms.load(Relaxed),
-            reconnects: m.reconnects.load(Relaxed),
-            dropped_clients: m.dropped.load(Relaxed),
-            flushes: m.flushes.load(Relaxed),
-            sends: m.sends.load(Relaxed),
-            last_error: words.last_error,
-            engine: self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Status::text),
-            history: words.history.into(),
-        }
     }
 }
 

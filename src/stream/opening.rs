@@ -1,18 +1,13 @@
 //! The opening of a stream's sources: one after the other, with pauses that grow.
 //!
-//! Owns the order in which sources are tried and how long is waited before. Must not enter: the ring, viewers, what follows
+//! Owns the trying itself and the length of pauses. Must not enter: the ring, viewers, the order (see `failover`), what follows
 //! from a failure. Invariant: each try is bounded by its upstream's own limits, and one that is dropped leaves nothing behind.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time;
 
-use super::{Shared, Stream};
+use super::{Shared, Stream, failover::Plan};
 use crate::upstream::{Feed, UpstreamError};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -25,37 +20,52 @@ pub(super) enum Opened {
     Failed(UpstreamError),
 }
 
-pub(super) type Opening = Pin<Box<dyn Future<Output = Opened>>>;
+/// An opening that has ended, and the sources that failed before.
+pub(super) struct Outcome {
+    pub opened: Opened,
+    pub failed: Vec<(usize, UpstreamError)>,
+}
 
-/// Opens the first source that works, from `first` on. Its own time limits bound each try.
-pub(super) async fn open(stream: Arc<Stream>, shared: Arc<Shared>, first: usize, pause: Duration) -> Opened {
-    time::sleep(pause).await;
-    let mut fault = None;
-    for n in 0..stream.origins.len() {
-        let index = (first + n) % stream.origins.len();
-        let origin = &stream.origins[index];
-        let attempt = async {
-            let claim = stream.claim(origin.account);
-            let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers, &claim).await?;
-            *stream.engine.lock().unwrap_or_else(PoisonError::into_inner) = prepared.status();
-            let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(&stream, hash));
-            if twin {
-                prepared.abandon().await;
-                return Ok(None);
-            }
-            prepared.start().await.map(Some)
-        };
-        match attempt.await {
-            Ok(Some(feed)) => return Opened::Feed(feed, index),
-            Ok(None) => return Opened::Twin,
+pub(super) type Opening = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// Opens the first source of the plan that works; `before` is closed first. Its own time limits bound each try.
+pub(super) async fn open(stream: Arc<Stream>, shared: Arc<Shared>, plan: Plan, before: Option<Feed>) -> Outcome {
+    if let Some(before) = before {
+        before.close().await;
+    }
+    time::sleep(plan.pause).await;
+    let mut failed = Vec::new();
+    for index in plan.order {
+        match attempt(&stream, &shared, index).await {
+            Ok(Some(feed)) => return Outcome { opened: Opened::Feed(feed, index), failed },
+            Ok(None) => return Outcome { opened: Opened::Twin, failed },
             Err(e) => {
                 tracing::warn!(stream = stream.name, source = index + 1, error = %e, "a source could not be opened");
-                // The first source's own failure tells most; the others are what was tried instead.
-                fault.get_or_insert(e);
+                failed.push((index, e));
             }
         }
     }
-    Opened::Failed(fault.unwrap_or(UpstreamError::Ended))
+    // The first source's own failure tells most; the others are what was tried instead.
+    let fault = failed.first().map_or(UpstreamError::Ended, |(_, e)| e.clone());
+    Outcome { opened: Opened::Failed(fault), failed }
+}
+
+/// None: the content is a running stream.
+async fn attempt(stream: &Stream, shared: &Shared, index: usize) -> Result<Option<Feed>, UpstreamError> {
+    let origin = stream.origins.get(index).ok_or(UpstreamError::Ended)?;
+    let claim = stream.claim(origin.account);
+    let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers, &claim).await?;
+    let before = stream.say_engine(prepared.status());
+    let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(stream, hash));
+    if twin {
+        prepared.abandon().await;
+        return Ok(None);
+    }
+    let started = prepared.start().await;
+    if started.is_err() {
+        stream.say_engine(before);
+    }
+    started.map(Some)
 }
 
 /// 0.2 s doubling to 5 s, a quarter of it random so that streams of one provider do not come back in step.

@@ -138,6 +138,11 @@ impl Upstreams {
         self.slots.configure(limits);
     }
 
+    /// Whether one more upstream of this account could be opened at once.
+    pub fn has_place(&self, account: SourceId) -> bool {
+        self.slots.has_place(account)
+    }
+
     /// The engines as they stand.
     pub fn engines(&self) -> Vec<EngineRow> {
         self.engines.rows()

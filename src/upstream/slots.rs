@@ -167,6 +167,11 @@ impl Slots {
         ids.into_iter().for_each(|id| self.grant(id));
     }
 
+    /// Whether the account has a place that nobody holds or waits for.
+    pub fn has_place(&self, id: SourceId) -> bool {
+        self.lock().get(&id).is_none_or(|a| a.has_room() && a.queue.is_empty())
+    }
+
     /// A place for this claim; waits a moment for one.
     ///
     /// # Errors

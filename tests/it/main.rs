@@ -9,6 +9,7 @@ mod clients_players;
 mod crash;
 mod datagrams;
 mod engines;
+mod failover;
 mod hls;
 mod hls_output;
 mod hls_players;

@@ -108,7 +108,9 @@ async fn furnish(daemon: &Daemon) -> (Vec<Player>, Origin, tokio::net::TcpListen
     let origin = Origin::start().await;
     for n in 1..=9 {
         origin.set(&format!("/{n}.ts"), Serve::Ts(Frame::Close));
-        daemon.channel(&format!("Channel {n}"), &[&origin.url(&format!("/{n}.ts"))]).await;
+        // Two sources each, so that a stream can be moved.
+        let url = origin.url(&format!("/{n}.ts"));
+        daemon.channel(&format!("Channel {n}"), &[&url, &format!("{url}?second")]).await;
     }
     let viewer = daemon.viewer("viewer", 0).await;
     daemon.set(&[("flush_max_ms", json!(41))]).await;
