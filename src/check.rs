@@ -18,10 +18,10 @@ use yagi_api::{Channel, ChannelId, Check, CheckRow, Checks, Locator};
 
 use crate::{
     clock::epoch_now,
-    library::Library,
+    library::{Library, Provenance},
     playlist::identity,
     stream::{Streams, look::Look},
-    upstream::{Claim, Piece, Purpose, UpstreamError, Upstreams},
+    upstream::{Claim, Piece, Purpose, Reach, UpstreamError, Upstreams},
 };
 
 /// Checks at once, over all hosts.
@@ -257,8 +257,10 @@ impl Shared {
         let began = tokio::time::Instant::now();
         let open = began + if engine { OPEN_ENGINE } else { OPEN };
         let late = |_| UpstreamError::Timeout("nothing came in time");
+        let Provenance { account, found } = self.library.catalog().provenance(channel, source);
         let claim = Claim {
-            account: channel.origin,
+            account,
+            reach: Reach::found(found),
             holder: format!("check of {}", channel.name),
             purpose: Purpose::Check,
             ..Claim::default()

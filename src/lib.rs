@@ -8,6 +8,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod blocks;
+mod charset;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -26,6 +27,8 @@ pub mod logos;
 pub mod logs;
 pub mod metrics;
 pub mod moving;
+#[cfg(test)]
+mod mutation;
 pub mod names;
 pub mod offline;
 pub mod playlist;

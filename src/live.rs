@@ -18,7 +18,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use tokio::sync::Notify;
-use yagi_api::{Channel, LimitPolicy, Locator, OutputFormat, UserStatus};
+use yagi_api::{Channel, ChannelSource, LimitPolicy, Locator, OutputFormat, UserStatus};
 
 use crate::{
     app::App,
@@ -27,9 +27,10 @@ use crate::{
         Body, Reply, Request,
         reply::{reply, text},
     },
-    library::{Catalog, Viewer},
+    library::{Catalog, Provenance, Viewer},
     seats::{self, Seat},
     stream::{OpenError, Origin, Wanted},
+    upstream::Reach,
 };
 
 /// Why a request for a stream, a playlist or a guide is refused before anything is looked up.
@@ -134,7 +135,7 @@ pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &s
     if let Err(refusal) = may_have(&viewer, format) {
         return refusal.reply();
     }
-    serve(app, request, &catalog, Some(&viewer), wanted(channel), format).await
+    serve(app, request, &catalog, Some(&viewer), wanted(&catalog, channel), format).await
 }
 
 /// A channel of a network tuner that has so many.
@@ -146,17 +147,16 @@ pub async fn tuned(
     channel: &Channel,
     tuners: u32,
 ) -> Reply {
-    watch(app, request, catalog, Some(viewer), wanted(channel), Some(tuners)).await
+    watch(app, request, catalog, Some(viewer), wanted(catalog, channel), Some(tuners)).await
 }
 
-fn wanted(channel: &Channel) -> Wanted {
-    let origins = channel
-        .sources
-        .iter()
-        .filter_map(|s| {
-            Some(Origin { locator: Locator::parse(&s.url).ok()?, headers: s.headers.clone(), account: channel.origin })
-        })
-        .collect();
+fn wanted(catalog: &Catalog, channel: &Channel) -> Wanted {
+    let origin = |s: &ChannelSource| {
+        let Provenance { account, found } = catalog.provenance(channel, s);
+        let locator = Locator::parse(&s.url).ok()?;
+        Some(Origin { locator, headers: s.headers.clone(), account, reach: Reach::found(found) })
+    };
+    let origins = channel.sources.iter().filter_map(origin).collect();
     Wanted { name: channel.name.clone(), channel: Some(channel.id), origins }
 }
 
@@ -205,7 +205,12 @@ fn carried(catalog: &Catalog, viewer: Option<&Viewer>, locator: Locator) -> Opti
     Some(Wanted {
         name: channel.map_or(url, |c| c.name.clone()),
         channel: channel.map(|c| c.id),
-        origins: vec![Origin { locator, headers: Vec::new(), account: channel.and_then(|c| c.origin) }],
+        origins: vec![Origin {
+            locator,
+            headers: Vec::new(),
+            account: channel.and_then(|c| c.origin),
+            reach: Reach::default(),
+        }],
     })
 }
 

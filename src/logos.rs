@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     library::logo_tag,
-    upstream::{Caps, Conditions, Fetcher},
+    upstream::{Caps, Conditions, Fetcher, Reach},
 };
 
 const MAX_BYTES: u64 = 1 << 20;
@@ -57,8 +57,9 @@ impl Logos {
         Ok(Self(Arc::new(Shared { dir, fetcher, places: Semaphore::new(AT_ONCE), failed: Mutex::default() })))
     }
 
-    /// From the cache, or fetched now; none when there is no picture to be had.
-    pub async fn get(&self, url: &str) -> Option<Logo> {
+    /// From the cache, or fetched now; none when there is no picture to be had. `found`: nobody typed the address, and it came
+    /// through a public host.
+    pub async fn get(&self, url: &str, found: bool) -> Option<Logo> {
         let tag = logo_tag(url);
         let path = self.0.dir.join(&tag);
         let (kept, fresh) = self.kept(path.clone()).await;
@@ -74,7 +75,7 @@ impl Logos {
         if fresh {
             return again;
         }
-        match self.fetch(url, path).await {
+        match self.fetch(url, Reach::found(found), path).await {
             Ok(logo) => Some(logo),
             Err(why) => {
                 tracing::debug!(url = %crate::secret::redact(url), why, "a logo was not fetched");
@@ -96,13 +97,14 @@ impl Logos {
         }
     }
 
-    async fn fetch(&self, url: &str, path: PathBuf) -> Result<Logo, String> {
+    async fn fetch(&self, url: &str, reach: Reach, path: PathBuf) -> Result<Logo, String> {
         let caps = Caps { bytes: MAX_BYTES, time: FETCH_TIME };
         // Only the web: a logo never names a file of this machine.
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err("is no address of the web".to_owned());
         }
-        let fetched = self.0.fetcher.fetch(url, &Conditions::default(), caps).await.map_err(|e| e.to_string())?;
+        let fetched = self.0.fetcher.fetch_found(url, reach, &Conditions::default(), caps).await;
+        let fetched = fetched.map_err(|e| e.to_string())?;
         let dir = self.0.dir.clone();
         let done = tokio::task::spawn_blocking(move || -> Result<Logo, String> {
             let mut bytes = Vec::new();

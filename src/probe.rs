@@ -54,7 +54,11 @@ fn read(body: &Spool, caps: &Import, deadline: Instant) -> Probe {
     let told = if body.is_empty() {
         Err("it is empty".to_owned())
     } else {
-        is_xml(body).and_then(|xml| if xml { guide(body, caps, deadline) } else { playlist(body, caps, deadline) })
+        is_xml(body).and_then(|xml| match xml {
+            // A page with links begins like a guide.
+            true => guide(body, caps, deadline).or_else(|why| playlist(body, caps, deadline).map_err(|_| why)),
+            false => playlist(body, caps, deadline),
+        })
     };
     let mut probe = told.unwrap_or_else(failed);
     probe.bytes = bytes;
@@ -86,8 +90,8 @@ fn guide(body: &Spool, caps: &Import, deadline: Instant) -> Result<Probe, String
 
 fn playlist(body: &Spool, caps: &Import, deadline: Instant) -> Result<Probe, String> {
     let reader = body.reader(u64::from(caps.max_playlist_mib) << 20).map_err(|e| format!("it cannot be read: {e}"))?;
-    let mut reader =
-        playlist::m3u::Reader::new(reader, caps.max_entries).map_err(|e| format!("it cannot be read: {e}"))?;
+    let reader = playlist::pages::listed(reader).and_then(|text| playlist::m3u::Reader::new(text, caps.max_entries));
+    let mut reader = reader.map_err(|e| format!("it cannot be read: {e}"))?;
     let (mut groups, mut sample) = (HashMap::<String, u32>::new(), Vec::new());
     let mut count = 0_u32;
     while let Some(entry) = reader.next().map_err(|e| format!("the playlist {e}"))? {
@@ -146,6 +150,12 @@ mod tests {
         let found = of(xml);
         assert_eq!((found.kind, found.guide_channels, found.programmes), (Some(SourceKind::Guide), 1, 1), "{found:?}");
         assert_eq!(found.sample, ["A"]);
+        let page = format!("<html><body><a href=\"acestream://{}\">One</a></body></html>", "a1".repeat(20));
+        let found = of(page.as_bytes());
+        assert_eq!(
+            (found.kind, found.entries, found.sample.as_slice()),
+            (Some(SourceKind::Playlist), 1, &["One".to_owned()][..])
+        );
     }
 
     #[test]

@@ -156,7 +156,7 @@ async fn logo(app: &App, id: &str, tag: &str) -> Reply {
     let Some(channel) = channel.filter(|c| logo_tag(&c.logo) == tag) else {
         return text(StatusCode::NOT_FOUND, "there is no such logo");
     };
-    let Some(found) = app.logos.get(&channel.logo).await else {
+    let Some(found) = app.logos.get(&channel.logo, catalog.found_logo(channel)).await else {
         return text(StatusCode::NOT_FOUND, "the logo could not be fetched, or is no picture");
     };
     let mut answer = reply(StatusCode::OK, found.media, Body::Full(found.bytes));

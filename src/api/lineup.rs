@@ -48,6 +48,9 @@ pub struct Held {
     pub reason: String,
     /// Whether the text was kept: `accept` applies just that. Else `accept` downloads again.
     pub kept: bool,
+    /// It came through a public host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
 }
 
 /// `GET /api/lineup/{source}/plan`: what applying the held download, or with `?fetch=true` a fresh one, would change.

@@ -123,14 +123,39 @@ pub fn http_words<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> {
     }
 }
 
-/// Where a playlist or guide is fetched from: an `http(s)` URL, or an absolute path on the daemon's machine.
+/// What `search:WORDS category:NAME` asks the AceStream engines for: words and category.
+#[must_use]
+pub fn search(text: &str) -> Option<(String, String)> {
+    let (kind, rest) = text.trim().split_once(':')?;
+    if !kind.eq_ignore_ascii_case("search") {
+        return None;
+    }
+    let (named, words): (Vec<&str>, Vec<&str>) = rest.split_whitespace().partition(|w| w.starts_with("category:"));
+    let category = named.first().map_or("", |w| &w["category:".len()..]);
+    Some((words.join(" "), category.to_owned()))
+}
+
+/// Where a playlist or guide is fetched from: an `http(s)` URL, an absolute path on the daemon's machine, or a search.
 pub fn place(text: &str) -> Result<&str, ApiError> {
     let text = text.trim();
+    if let Some((words, category)) = search(text) {
+        return if text.len() > 300 || text.chars().any(crate::text::is_foul) {
+            Err(ApiError::invalid("url", "expected at most 300 characters without control characters"))
+        } else if words.is_empty() && category.is_empty() {
+            Err(ApiError::invalid(
+                "url",
+                "names nothing to search for; expected search:WORDS, search:category:NAME or both",
+            ))
+        } else {
+            Ok(text)
+        };
+    }
     if !text.starts_with('/') {
         return http_words("url", text).map_err(|e| ApiError {
-            message: e
-                .message
-                .replace("expected http://… or https://…", "expected http://…, https://… or an absolute path"),
+            message: e.message.replace(
+                "expected http://… or https://…",
+                "expected http://…, https://…, search:WORDS or an absolute path",
+            ),
             ..e
         });
     }
@@ -186,12 +211,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_search_has_words_and_a_category() {
+        let told = |text| search(text).map(|(words, category)| format!("{words}|{category}"));
+        assert_eq!(told("search: sky  sport category:tv").as_deref(), Some("sky sport|tv"));
+        assert_eq!(told("Search:category:tv").as_deref(), Some("|tv"));
+        assert_eq!(told("http://h/search:x"), None);
+    }
+
+    #[test]
     fn places_are_told_from_typing_errors() {
-        for good in ["http://h/x", "HTTPS://u:p@h:1/x?y", "/srv/list.m3u", " http://h "] {
+        for good in [
+            "http://h/x",
+            "HTTPS://u:p@h:1/x?y",
+            "/srv/list.m3u",
+            " http://h ",
+            "search:sky sport",
+            "search:category:tv",
+        ] {
             assert!(place(good).is_ok(), "{good}");
         }
-        for bad in ["", "h/x", "ftp://h/x", "http://", "http:///x", "http://u@:80/", "http://h/a b", "/a/../b", "x.m3u"]
-        {
+        for bad in [
+            "",
+            "h/x",
+            "ftp://h/x",
+            "http://",
+            "http:///x",
+            "http://u@:80/",
+            "http://h/a b",
+            "/a/../b",
+            "x.m3u",
+            "search: ",
+        ] {
             let error = place(bad).unwrap_err();
             assert!(error.message.contains("expected"), "{bad}: {error}");
         }

@@ -14,7 +14,8 @@ pub struct Source {
     /// Unique; made from the host or file name when not given.
     pub name: String,
     pub kind: SourceKind,
-    /// `http(s)://…` or an absolute path of a file on the daemon's machine. Credentials are masked in replies to
+    /// `http(s)://…`, an absolute path of a file on the daemon's machine, or `search:WORDS category:NAME` of what the AceStream
+    /// engines find. Credentials are masked in replies to
     /// lists; the store keeps them.
     pub url: String,
     pub enabled: bool,

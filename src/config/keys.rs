@@ -68,6 +68,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("upstream.multicast_rejoin_s", Kind::Number(0, 3600), "seconds until a group is joined anew; 0: never"),
     key("upstream.file_roots", Kind::List(directory), "directories below which file: sources may lie"),
+    key(
+        "upstream.private_networks",
+        Kind::List(network),
+        "private networks that public hosts may lead to, by redirects and playlists",
+    ),
     key("stream.pumps", Kind::Number(0, 64), "pump threads; 0: one for each core, at most 4"),
     key("stream.ring_mib", Kind::Number(1, 1024), "ring of a running stream, in MiB"),
     key("import.max_download_mib", Kind::Number(1, 16_384), "bytes of a download over the wire, in MiB"),

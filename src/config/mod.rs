@@ -147,6 +147,8 @@ pub struct Upstream {
     pub multicast_rejoin_s: u32,
     /// Directories below which `file:` sources may lie.
     pub file_roots: Vec<String>,
+    /// Private networks (CIDR) that may be reached through public hosts: by their redirects, and by what their playlists name.
+    pub private_networks: Vec<String>,
 }
 
 /// A command whose output is MPEG-TS, for `exec:` sources.
@@ -167,6 +169,7 @@ impl Default for Upstream {
             multicast_interface: String::new(),
             multicast_rejoin_s: 120,
             file_roots: Vec::new(),
+            private_networks: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Guide bytes as bounded UTF-8.
 //!
-//! Owns the encoding (byte order mark, declaration, UTF-8 else; broken bytes become U+FFFD), the line counter, the
+//! Owns the encoding (byte order mark, declaration, else UTF-8 or what the beginning looks like; broken bytes become U+FFFD), the line counter, the
 //! longest token and the deadline. Must not enter: XML. Invariant: whoever reads through it holds at most
 //! [`MAX_TOKEN`] bytes of one token and never reads past the deadline.
 
@@ -11,11 +11,11 @@ use std::{
 
 use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
+use crate::charset;
+
 /// Bytes of one tag, text, comment or DOCTYPE.
 pub const MAX_TOKEN: usize = 1 << 20;
 const CHUNK: usize = 32 << 10;
-/// An XML declaration fits into it.
-const PREFIX: usize = 512;
 
 pub struct Text<R> {
     inner: R,
@@ -62,17 +62,12 @@ impl<R: BufRead> Text<R> {
         }
         (self.pos, self.len) = (0, 0);
         if self.decoder.is_none() {
-            let mut head = [0; PREFIX];
-            let mut have = 0;
-            while have < PREFIX {
-                match self.inner.read(&mut head[have..])? {
-                    0 => break,
-                    n => have += n,
-                }
-            }
-            let (encoding, mark) = detect(&head[..have]);
+            let mut head = Vec::new();
+            self.inner.by_ref().take(charset::SAMPLE as u64).read_to_end(&mut head)?;
+            let (encoding, mark) = detect(&head);
             self.decoder = Some(encoding.new_decoder_without_bom_handling());
-            self.prefix = head[mark..have].to_vec();
+            head.drain(..mark);
+            self.prefix = head;
         }
         let Some(decoder) = self.decoder.as_mut() else { return Ok(()) };
         while self.len == 0 && !self.ended {
@@ -113,8 +108,8 @@ fn detect(head: &[u8]) -> (&'static Encoding, usize) {
         Encoding::for_label(parts.nth(1)?)
     });
     // A declaration that can be read byte by byte is not UTF-16, whatever it says.
-    let encoding = declared.flatten().filter(|e| *e != UTF_16LE && *e != UTF_16BE).unwrap_or(UTF_8);
-    (encoding, 0)
+    let encoding = declared.flatten().filter(|e| *e != UTF_16LE && *e != UTF_16BE);
+    (encoding.or_else(|| charset::guess(head)).unwrap_or(UTF_8), 0)
 }
 
 impl<R: BufRead> Read for Text<R> {
@@ -164,6 +159,9 @@ mod tests {
         assert_eq!(read(b"<?xml version='1.0' encoding='ISO-8859-1'?>\xe9").0.chars().last(), Some('é'));
         assert_eq!(read(b"<?xml encoding=\"utf-16\"?>ok").0, "<?xml encoding=\"utf-16\"?>ok");
         assert_eq!(read(b"a\xffb").0, "a\u{fffd}b");
+        // "Новости" in windows-1251, which nobody declared; declared as UTF-8 it is broken.
+        assert_eq!(read(b"<tv>\xcd\xee\xe2\xee\xf1\xf2\xe8</tv>").0, "<tv>Новости</tv>");
+        assert!(read(b"<?xml encoding='utf-8'?>\xcd\xee\xe2\xee\xf1\xf2\xe8").0.contains('\u{fffd}'));
         let wide: Vec<u8> = "\u{feff}<tv>é</tv>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(read(&wide).0, "<tv>é</tv>");
         let bare: Vec<u8> = "<?xml?>é".encode_utf16().flat_map(u16::to_be_bytes).collect();

@@ -5,6 +5,7 @@
 //! see one whole merged guide or the next one, never a mixture and never a half-read file.
 
 mod build;
+mod coming;
 mod decode;
 mod file;
 mod likeness;
@@ -30,6 +31,7 @@ use arc_swap::ArcSwap;
 use yagi_api::{Channel, ExplainGuide, GuideChannel, GuideMatch, GuideStatus, Programme, SourceId};
 
 use self::{
+    coming::Coming,
     file::{Generation, Walk},
     matching::Policy,
     shelf::Shelf,
@@ -49,6 +51,7 @@ struct Room {
     /// Held while the shelf is rebuilt, so that two refreshes do not lose one another.
     swap: Mutex<()>,
     matched: Mutex<Option<Matched>>,
+    coming: Coming,
     /// Tells the answers of this process from those of another.
     salt: u64,
 }
@@ -91,6 +94,7 @@ impl Guide {
             shelf: ArcSwap::from_pointee(Shelf::new(number, generations, Arc::default())),
             swap: Mutex::default(),
             matched: Mutex::default(),
+            coming: Coming::default(),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
         })))
     }
@@ -172,8 +176,24 @@ impl Guide {
 
     /// What is on at `now`, and what follows.
     pub fn now_next(&self, channel: &Channel, now: i64) -> io::Result<(Option<Programme>, Option<Programme>)> {
-        let mut coming = self.programmes(channel, now, now, i64::MAX, 2)?.into_iter().peekable();
+        let mut coming = self.coming(channel, now, 2)?.into_iter().peekable();
         Ok((coming.next_if(|p| p.start <= now), coming.next()))
+    }
+
+    /// The current programme and the next ones, at most `most`: from memory, where somebody asked before.
+    pub fn coming(&self, channel: &Channel, now: i64, most: usize) -> io::Result<Vec<Programme>> {
+        let shelf = self.0.shelf.load();
+        let read = |most: usize| walk(&shelf, channel, now, now).take(most).collect::<io::Result<Vec<_>>>();
+        if most > coming::WINDOW || channel.is_testcard() {
+            return read(most);
+        }
+        if let Some(known) = self.0.coming.get(shelf.number, channel, now, most) {
+            return Ok(known);
+        }
+        let mut rows = read(coming::WINDOW)?;
+        self.0.coming.put(shelf.number, channel, now, &rows);
+        rows.truncate(most);
+        Ok(rows)
     }
 
     /// The channel's programmes that overlap `from..until`, oldest first, at most `limit`. `now` is for the test card only.

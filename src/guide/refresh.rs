@@ -115,7 +115,7 @@ async fn attempt(
     report.skipped = counts.skipped;
     report.notes = counts.notes;
     report.added = channels;
-    Ok(Some(Validators { etag: fetched.etag, last_modified: fetched.last_modified, digest: None }))
+    Ok(Some(Validators { etag: fetched.etag, last_modified: fetched.last_modified, ..Validators::default() }))
 }
 
 /// Reads a download and puts it in the place of the source's old generation; the counts and the channels it has.

@@ -12,8 +12,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use yagi_api::{
-    Category, CategoryId, Channel, ChannelId, Lineup, LogoPolicy, Rule, Settings, Source, SourceId, User, UserId,
-    UserStatus,
+    Category, CategoryId, Channel, ChannelId, ChannelSource, Lineup, LogoPolicy, Rule, Settings, Source, SourceId,
+    User, UserId, UserStatus,
 };
 
 use crate::{secret::Secret, store::sources::Validators};
@@ -90,6 +90,26 @@ pub struct Catalog {
     rules: Box<[Arc<Rule>]>,
     lineups: Arc<BTreeMap<SourceId, Lineup>>,
     taught: Box<[Arc<Channel>]>,
+    /// Channels whose addresses, and those whose logo an administrator gave; sorted.
+    by_hand: ByHand,
+    /// Whose addresses a channel shows beside its own: indices into `channels`.
+    members: HashMap<ChannelId, Vec<u32>>,
+}
+
+/// Channels that a playlist made and somebody gave other addresses; sorted by id.
+#[derive(Debug, Default)]
+pub(super) struct ByHand {
+    pub sources: Box<[ChannelId]>,
+    pub logos: Box<[ChannelId]>,
+}
+
+/// Where an address of the line-up comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The playlist, whose account the address uses.
+    pub account: Option<SourceId>,
+    /// Nobody typed it: it stood in a playlist that came through a public host.
+    pub found: bool,
 }
 
 /// What a snapshot is built from; channels come sorted by number.
@@ -107,6 +127,7 @@ pub(super) struct Parts {
     pub rules: Box<[Arc<Rule>]>,
     pub lineups: Arc<BTreeMap<SourceId, Lineup>>,
     pub taught: Box<[Arc<Channel>]>,
+    pub by_hand: ByHand,
 }
 
 impl Catalog {
@@ -125,12 +146,17 @@ impl Catalog {
             rules,
             lineups,
             taught,
+            by_hand,
         } = parts;
         let mut by_id: Box<[_]> = channels.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect();
         by_id.sort_unstable();
         let mut counts: HashMap<CategoryId, u32> = HashMap::new();
         for channel in channels.iter().filter(|c| c.is_listed()) {
             *counts.entry(channel.category).or_default() += 1;
+        }
+        let mut members: HashMap<ChannelId, Vec<u32>> = HashMap::new();
+        for (index, leader) in channels.iter().enumerate().filter_map(|(i, c)| Some((i, c.merged_into?))) {
+            members.entry(leader).or_default().push(index as u32);
         }
         categories.sort_by_key(|c| (c.position, c.id));
         for category in &mut categories {
@@ -160,6 +186,8 @@ impl Catalog {
             rules,
             lineups,
             taught,
+            by_hand,
+            members,
         }
     }
 
@@ -254,6 +282,23 @@ impl Catalog {
     /// Channels whose guide id an administrator gave, by number.
     pub fn taught(&self) -> &[Arc<Channel>] {
         &self.taught
+    }
+
+    /// Of one of the channel's addresses, which may be that of a channel that it shows as its own.
+    pub fn provenance(&self, channel: &Channel, source: &ChannelSource) -> Provenance {
+        let members = self.members.get(&channel.id).into_iter().flatten().map(|i| &*self.channels[*i as usize]);
+        let owner = members.into_iter().find(|m| m.sources.contains(source)).unwrap_or(channel);
+        let typed = self.by_hand.sources.binary_search(&owner.id).is_ok();
+        Provenance { account: owner.origin, found: !typed && self.is_found(owner) }
+    }
+
+    /// Whether nobody typed the address of the channel's logo, and it came through a public host.
+    pub fn found_logo(&self, channel: &Channel) -> bool {
+        self.by_hand.logos.binary_search(&channel.id).is_err() && self.is_found(channel)
+    }
+
+    fn is_found(&self, channel: &Channel) -> bool {
+        channel.origin.and_then(|id| self.validators.get(&id)).is_some_and(|v| v.public)
     }
 
     /// Where a player finds the channel's logo: at its own address, or at ours where the setting says so, by default where the

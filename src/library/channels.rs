@@ -63,8 +63,14 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &ChannelDraft) -> Result<Arc<Ch
         }
         None => edit.state().free_number(1, &HashSet::new()),
     };
+    let channel = drafted(edit, ChannelId(0), number, draft)?;
+    insert(edit, channel, 0, None)
+}
+
+/// A row as a draft asks for it; `id` 0: the next one.
+pub(super) fn drafted(edit: &mut Edit<'_>, id: ChannelId, number: u32, draft: &ChannelDraft) -> Result<Channel, Fault> {
     let mut channel = Channel {
-        id: ChannelId(0),
+        id,
         version: 1,
         number,
         name: rules::name("name", &draft.name)?,
@@ -83,7 +89,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &ChannelDraft) -> Result<Arc<Ch
         guide_shift_min: 0,
     };
     channel.category = super::categories::by_name(edit, draft.category.as_deref().unwrap_or_default())?;
-    insert(edit, channel, 0, None)
+    Ok(channel)
 }
 
 /// A new row, or a deleted one that comes back under its id.

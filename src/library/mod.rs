@@ -45,7 +45,7 @@ use yagi_api::{ApiError, ChannelDraft, ChannelSource, Check, ErrorCode, NewUser,
 
 pub use self::{
     bulk::{ChannelsDo, Chosen, SourcesDo, UsersDo},
-    catalog::{Catalog, Viewer, logo_tag},
+    catalog::{Catalog, Provenance, Viewer, logo_tag},
     sources::name_of,
 };
 use self::{

@@ -118,26 +118,7 @@ fn channel(edit: &mut Edit<'_>, id: u32, draft: &ChannelDraft) -> Result<Channel
         Some(number) if !edit.state().channels.contains_key(&number) => rules::number(number)?,
         _ => edit.state().free_number(1, &std::collections::HashSet::new()),
     };
-    let mut channel = Channel {
-        id: ChannelId(id),
-        version: 1,
-        number,
-        name: rules::name("name", &draft.name)?,
-        category: store::categories::UNCATEGORISED,
-        logo: rules::logo(&draft.logo)?,
-        guide_id: rules::text(&draft.guide_id),
-        sources: rules::sources(&draft.sources)?,
-        enabled: draft.enabled.unwrap_or(true),
-        radio: draft.radio,
-        catchup: None,
-        added_at: edit.now,
-        origin: None,
-        retired_at: None,
-        merge_key: String::new(),
-        merged_into: None,
-        guide_shift_min: 0,
-    };
-    channel.category = super::categories::by_name(edit, draft.category.as_deref().unwrap_or_default())?;
+    let mut channel = super::channels::drafted(edit, ChannelId(id), number, draft)?;
     store::channels::insert(edit.tx, &mut channel, 0, None)?;
     let id = channel.id;
     edit.change().put(channel, 0);

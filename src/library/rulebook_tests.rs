@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use yagi_api::{ChannelSource, RuleDraft};
 
 use super::*;
-use crate::library::merge::Keys;
+use crate::{library::merge::Keys, mutation::Mutation};
 
 fn entry(name: &str, group: &str) -> Entry {
     Entry {
@@ -87,26 +87,64 @@ fn what_is_wrong_is_named() {
     assert_eq!(field(r#"{"then":{"do":"renumber","from":9,"to":3}}"#), "then.to");
 }
 
+/// What holds after every rule that is taken.
+fn holds(pattern: &str, to: &str, name: &str) -> u32 {
+    let when = [Condition { field: "name".to_owned(), matches: pattern.to_owned(), not: false }];
+    let thens = [
+        Action::Rename { find: Some(pattern.to_owned()), to: to.to_owned() },
+        Action::Rename { find: None, to: to.to_owned() },
+        Action::Regroup { find: None, to: to.to_owned() },
+        Action::Merge { key: Some(to.to_owned()) },
+    ];
+    let mut taken = 0;
+    for then in &thens {
+        let Ok(mut book) = Rulebook::draft(std::iter::once((None, "", &when[..], then))) else { continue };
+        taken += 1;
+        let mut e = entry(name, "g");
+        let checks = Checks::new();
+        let beside = Beside { attributes: &[], checks: &checks };
+        assert!(book.run(&mut e, &beside, |_| ()));
+        assert!(!e.name.is_empty() && e.name.len() <= MAX_TEXT.max(name.len()));
+        assert!(e.category.len() <= MAX_TEXT && e.name == name || !e.name.chars().any(yagi_api::text::is_foul));
+    }
+    taken
+}
+
+/// `cargo test --release -p yagid --lib fuzz -- --ignored --nocapture`; `FUZZ_RUNS` and `FUZZ_SEED` say how much and which.
+#[test]
+#[ignore = "a million inputs"]
+fn fuzz_rules() {
+    const WORDS: &[&str] = &[
+        "(", ")", "[", "]", "{2,9}", "*", "+", "?", "|", "^", "$", "\\b", "\\d", "\\p{L}", "(?i)", "(?P<a>", "$1",
+        "${a}", "$$", ".", "é", "\u{202e}",
+    ];
+    let patterns = [
+        "^(?P<land>[a-z]{2})[:|] *(.*)$",
+        " *\\b(fhd|hevc)\\b",
+        "xxx|adult",
+        "^(.*)\\.it$",
+        "$2 ($land)",
+        "Rai [0-9]+ (HD|4K)?",
+    ];
+    let names = ["IT: Rai 1 FHD HEVC", "Новости 24 (HD)", "a", "| x |"];
+    let corpus = patterns.iter().chain(&names).map(|text| text.as_bytes().to_vec()).collect();
+    let mut inputs = Mutation::new(corpus, WORDS);
+    let mut taken = 0;
+    for _ in 0..Mutation::runs() {
+        let [pattern, to, name] =
+            [inputs.next(), inputs.next(), inputs.next()].map(|b| String::from_utf8_lossy(&b).into_owned());
+        let name = yagi_api::text::clean(&name, MAX_TEXT).into_owned();
+        if !name.is_empty() {
+            taken += holds(&pattern, &to, &name);
+        }
+    }
+    println!("{} rules, {taken} actions taken", Mutation::runs());
+}
+
 proptest! {
     /// Whatever pattern and text: an answer, and a valid entry.
     #[test]
     fn any_rule_leaves_a_valid_entry(pattern in "\\PC{0,20}", to in "\\PC{0,20}", name in "\\PC{1,40}") {
-        let when = [Condition { field: "name".to_owned(), matches: pattern.clone(), not: false }];
-        let thens = [
-            Action::Rename { find: Some(pattern.clone()), to: to.clone() },
-            Action::Rename { find: None, to: to.clone() },
-            Action::Regroup { find: None, to: to.clone() },
-            Action::Merge { key: Some(to.clone()) },
-        ];
-        for then in &thens {
-            let Ok(mut book) = Rulebook::draft(std::iter::once((None, "", &when[..], then))) else { continue };
-            let mut e = entry(&name, "g");
-            let checks = Checks::new();
-            let beside = Beside { attributes: &[], checks: &checks };
-            let kept = book.run(&mut e, &beside, |_| ());
-            prop_assert!(kept);
-            prop_assert!(!e.name.is_empty() && e.name.len() <= MAX_TEXT.max(name.len()));
-            prop_assert!(e.category.len() <= MAX_TEXT && e.name == name || !e.name.chars().any(yagi_api::text::is_foul));
-        }
+        holds(&pattern, &to, &name);
     }
 }

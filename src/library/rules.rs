@@ -27,10 +27,10 @@ pub fn sources(list: &[ChannelSource]) -> Result<Vec<ChannelSource>, ApiError> {
     rules::sources(list, |field, url| http_url(field, url).map(drop))
 }
 
-/// Where a playlist or guide is fetched from: an `http(s)` URL, or an absolute path on this machine.
+/// Where a playlist or guide is fetched from: an `http(s)` URL, an absolute path on this machine, or a search.
 pub fn location(text: &str) -> Result<String, ApiError> {
     let text = rules::place(text)?;
-    if text.starts_with('/') { Ok(text.to_owned()) } else { http_url("url", text) }
+    if text.starts_with('/') || rules::search(text).is_some() { Ok(text.to_owned()) } else { http_url("url", text) }
 }
 
 /// Minutes that a guide is late.

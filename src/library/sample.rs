@@ -91,6 +91,7 @@ impl Catalog {
             rules: Box::default(),
             lineups: Arc::default(),
             taught: Box::default(),
+            by_hand: Default::default(),
         })
     }
 }

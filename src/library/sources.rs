@@ -82,7 +82,8 @@ pub(super) fn delete(edit: &mut Edit<'_>, id: SourceId, version: Option<u32>) ->
 /// Guides are known by their name when the kind is not given.
 fn guess(url: &str) -> SourceKind {
     let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    let stem = path.trim_end_matches(".gz").trim_end_matches(".xz").trim_end_matches(".zst");
+    let packings = [".gz", ".xz", ".zst", ".zip"];
+    let stem = packings.iter().fold(path.as_str(), |path, end| path.trim_end_matches(end));
     if stem.ends_with(".xml") || stem.contains("xmltv") { SourceKind::Guide } else { SourceKind::Playlist }
 }
 
@@ -211,8 +212,10 @@ pub(super) fn save(edit: &mut Edit<'_>, mut source: Source) -> Result<Arc<Source
     let reading = |s: &Source| (s.url.clone(), s.options.zone.clone(), s.options.shift_min);
     if reading(&source) != reading(&old) {
         // What another server said proves nothing about this one.
-        store::sources::set_validators(edit.tx, id, &Validators::default())?;
-        edit.change().validators.remove(&id);
+        let unknown = edit.state().validators.get(&id).map(|v| v.public);
+        let unknown = Validators { public: unknown.unwrap_or_default(), ..Validators::default() };
+        store::sources::set_validators(edit.tx, id, &unknown)?;
+        edit.change().validators.insert(id, unknown);
     }
     Ok(put(edit, source, Change::Updated))
 }

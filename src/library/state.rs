@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use yagi_api::{Category, CategoryId, Channel, ChannelId, Lineup, Rule, RuleId, Settings, Source, SourceId, UserId};
 
 use super::{
-    catalog::{Catalog, Parts, Viewer},
+    catalog::{ByHand, Catalog, Parts, Viewer},
     merging::merged,
 };
 use crate::{
@@ -177,7 +177,13 @@ impl State {
         let priority = |id: SourceId| self.sources.get(&id).map_or(u32::MAX, |s| s.options.priority);
         let mut rules: Vec<_> = self.rules.values().cloned().collect();
         rules.sort_by_key(|r| (r.position, r.id));
-        let taught = self.channels.values().filter(|r| r.edited & super::channels::edited::GUIDE_ID != 0);
+        let edited = |bit: u16| self.channels.values().filter(move |r| r.edited & bit != 0);
+        let by_hand = |bit: u16| {
+            let mut ids: Box<[ChannelId]> = edited(bit).map(|r| r.channel.id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let taught = edited(super::channels::edited::GUIDE_ID);
         Catalog::build(Parts {
             rev: self.rev,
             edition: self.edition,
@@ -186,6 +192,10 @@ impl State {
             rules: rules.into(),
             lineups: Arc::clone(&self.lineups),
             taught: taught.map(|r| Arc::clone(&r.channel)).collect(),
+            by_hand: ByHand {
+                sources: by_hand(super::channels::edited::SOURCES),
+                logos: by_hand(super::channels::edited::LOGO),
+            },
             categories: self.categories.values().cloned().collect(),
             viewers: self.viewers.clone(),
             sources: self.sources.values().cloned().collect(),

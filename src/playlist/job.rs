@@ -72,6 +72,8 @@ pub struct Job {
     pub known: Validators,
     pub etag: Option<String>,
     pub last_modified: Option<String>,
+    /// The text came through a public host.
+    pub public: bool,
     pub limits: Limits,
     pub max_entries: u32,
     /// The source is trusted with `udp:`, `file:` and `exec:`.
@@ -136,6 +138,7 @@ impl Job {
             etag: self.etag.clone(),
             last_modified: self.last_modified.clone(),
             digest: Some(digest.clone()),
+            public: self.public,
         };
         let cause = match self.cause {
             Cause::Refresh => "refresh",
@@ -240,7 +243,7 @@ impl Job {
 
     fn hold(&self, open: &Open<'_>, previous: &Source, reason: String) -> RefreshReport {
         let kept = self.keep(open, Slot::Held);
-        let held = Held { at: epoch_now(), reason: reason.clone(), kept };
+        let held = Held { at: epoch_now(), reason: reason.clone(), kept, public: self.public };
         if let Err(error) = self.library.set_held(self.source, Some(held)) {
             tracing::warn!(source = %previous.name, %error, "that a playlist is held back could not be kept");
         }

@@ -40,10 +40,13 @@ fn playlist(catalog: &Catalog, id: SourceId) -> Result<std::sync::Arc<Source>, A
 
 fn job(library: &Library, source: SourceId, caps: &Import, cause: Cause) -> Job {
     let catalog = library.catalog();
+    let known = catalog.validators(source);
+    let held = catalog.lineups().get(&source).and_then(|l| l.held.as_ref()).filter(|_| cause == Cause::Accept);
     Job {
         library: library.clone(),
         source,
-        known: catalog.validators(source),
+        public: held.map_or(known.public, |h| h.public),
+        known,
         etag: None,
         last_modified: None,
         limits: Limits::of(catalog.settings()),

@@ -94,6 +94,7 @@ fn playlist_figures_importing() {
             known: library.catalog().validators(source.id),
             etag: None,
             last_modified: None,
+            public: false,
             limits: Limits { min: 50, max_renamed: 100, max_added: 0 },
             cause: Cause::Refresh,
             progress: Default::default(),

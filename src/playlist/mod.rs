@@ -12,7 +12,7 @@ mod lineup_tests;
 pub mod m3u;
 #[cfg(test)]
 mod measure;
-mod pages;
+pub mod pages;
 pub mod refresh;
 #[cfg(test)]
 mod refresh_tests;

@@ -55,7 +55,7 @@ pub fn listed(mut input: Box<dyn BufRead + Send>) -> io::Result<Box<dyn BufRead 
     match first {
         b'{' | b'[' => {
             if let Ok(value) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
-                list.value(&value, "", "", 0);
+                list.value(&value, ("", "", ""), 0);
             }
         }
         _ => list.page(&text),
@@ -74,7 +74,7 @@ struct List {
 }
 
 impl List {
-    fn add(&mut self, name: &str, group: &str, key: &str, hash: &str) {
+    fn add(&mut self, name: &str, group: &str, logo: &str, key: &str, hash: &str) {
         let hash = hash.to_ascii_lowercase();
         if self.seen.len() >= MAX_LINKS || !self.seen.insert(hash.clone()) {
             return;
@@ -84,33 +84,38 @@ impl List {
         let shown = if name.is_empty() { format!("AceStream {}", &hash[..8]) } else { name };
         let group = clean(group, MAX_TEXT).replace('"', "'");
         let scheme = if key.eq_ignore_ascii_case("infohash") { "acestream:?infohash=" } else { "acestream://" };
+        let web = logo.starts_with("http://") || logo.starts_with("https://");
+        let logo =
+            if web { format!(" tvg-logo=\"{}\"", clean(logo, MAX_TEXT).replace('"', "%22")) } else { String::new() };
         // Writing to a String cannot fail.
-        let _ = writeln!(self.out, "#EXTINF:-1 group-title=\"{group}\",{shown}\n{scheme}{hash}");
+        let _ = writeln!(self.out, "#EXTINF:-1 group-title=\"{group}\"{logo},{shown}\n{scheme}{hash}");
     }
 
     /// JSON of any shape: an object with a name and, in it or below, hashes. The engine's search is one.
-    fn value(&mut self, value: &Value, name: &str, group: &str, depth: usize) {
+    fn value(&mut self, value: &Value, (name, group, logo): (&str, &str, &str), depth: usize) {
         if depth > MAX_DEPTH {
             return;
         }
         match value {
-            Value::Array(all) => all.iter().for_each(|v| self.value(v, name, group, depth + 1)),
+            Value::Array(all) => all.iter().for_each(|v| self.value(v, (name, group, logo), depth + 1)),
             Value::Object(map) => {
                 let text = |keys: &[&str]| keys.iter().find_map(|k| map.get(*k)).and_then(first_text);
                 let name = text(&["name", "title"]).unwrap_or(name);
                 let group = text(&["category", "categories", "group"]).unwrap_or(group);
+                let icon = || map.get("icons")?.get(0)?.get("url")?.as_str();
+                let logo = text(&["logo", "icon"]).or_else(icon).unwrap_or(logo);
                 for key in ["infohash", "content_id", "acestream_id", "id", "hash", "url", "link"] {
                     let Some(found) = map.get(key).and_then(Value::as_str) else { continue };
                     let word = found.rsplit(['/', '=', ':']).next().unwrap_or_default();
                     if word.len() == 40 && word.bytes().all(|b| b.is_ascii_hexdigit()) {
                         let key = if found.contains("infohash=") { "infohash" } else { key };
-                        self.add(name, group, key, word);
+                        self.add(name, group, logo, key, word);
                         break;
                     }
                 }
                 map.values()
                     .filter(|v| v.is_array() || v.is_object())
-                    .for_each(|v| self.value(v, name, group, depth + 1));
+                    .for_each(|v| self.value(v, (name, group, logo), depth + 1));
             }
             _ => {}
         }
@@ -120,7 +125,7 @@ impl List {
         for found in OBJECT.captures_iter(text) {
             let name: String =
                 serde_json::from_str(&format!("\"{}\"", &found[1])).unwrap_or_else(|_| found[1].to_owned());
-            self.add(&name, "", "id", &found[2]);
+            self.add(&name, "", "", "id", &found[2]);
         }
         let mut before = 0;
         let mut last = String::new();
@@ -141,7 +146,7 @@ impl List {
             let inner = if in_tag { enclosed(&text[whole.end..]) } else { String::new() };
             let inner = trimmed(&inner);
             let name = if tells(inner) { inner.to_owned() } else { last.clone() };
-            self.add(&name, "", key, hash);
+            self.add(&name, "", "", key, hash);
             before = whole.end;
         }
     }
@@ -227,10 +232,13 @@ mod tests {
     #[test]
     fn answers_of_the_engines_search_are_lists() {
         let answer = format!(
-            r#"{{"result":{{"total":2,"results":[{{"name":"Sky","items":[{{"infohash":"{A}","categories":["sport"]}},
+            r#"{{"result":{{"total":2,"results":[{{"name":"Sky","items":[{{"infohash":"{A}","categories":["sport"],"icons":[{{"url":"http://l/1"}}]}},
                {{"infohash":"{B}","name":"Sky 2"}}]}}]}},"error":null}}"#
         );
-        assert_eq!(list(&answer), "#EXTM3U\n\"sport\",Sky\nacestream:?infohash=A\n\"\",Sky 2\nacestream:?infohash=B\n");
+        assert_eq!(
+            list(&answer),
+            "#EXTM3U\n\"sport\" tvg-logo=\"http://l/1\",Sky\nacestream:?infohash=A\n\"\",Sky 2\nacestream:?infohash=B\n"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     config::Import,
     library::Library,
     secret::hide,
-    upstream::{Caps, Conditions, Fetcher, Spool},
+    upstream::{Caps, Conditions, Fetcher, Reach, Spool},
 };
 
 /// Fetches and applies; keeps the report with the source. Every failure leaves the line-up as it was and is told in the report.
@@ -78,6 +78,7 @@ async fn attempt(
         known,
         etag: fetched.etag,
         last_modified: fetched.last_modified,
+        public: fetched.reach == Reach::Public,
         limits: Limits::of(catalog.settings()),
         max_entries: caps.max_entries,
         local: caps.trusted_sources.contains(&source.name),

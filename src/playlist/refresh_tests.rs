@@ -39,6 +39,11 @@ impl Bench {
     }
 
     pub fn refresh(&self, list: &str) -> Result<RefreshReport, String> {
+        self.refresh_from(list, false)
+    }
+
+    /// The same; `public`: through a public host.
+    pub fn refresh_from(&self, list: &str, public: bool) -> Result<RefreshReport, String> {
         let catalog = self.library.catalog();
         let bytes = list.as_bytes().to_vec();
         let job = Job {
@@ -47,6 +52,7 @@ impl Bench {
             known: catalog.validators(self.source),
             etag: None,
             last_modified: None,
+            public,
             limits: Limits::of(catalog.settings()),
             cause: Cause::Refresh,
             progress: Default::default(),
@@ -102,6 +108,49 @@ fn order_names_and_tokens_may_change_but_not_numbers() {
     assert_eq!(b.find("New").number, 4);
     assert_eq!(b.find("A").sources[0].url, "http://h/live/x/y/1.ts");
     assert_eq!(b.library.catalog().category_name(&b.find("New")), "G");
+}
+
+#[test]
+fn addresses_tell_whether_somebody_typed_them() {
+    let b = Bench::new();
+    let found = |name: &str| {
+        let (catalog, channel) = (b.library.catalog(), b.find(name));
+        let from = catalog.provenance(&channel, &channel.sources[0]);
+        assert_eq!(from.account, Some(b.source));
+        (from.found, catalog.found_logo(&channel))
+    };
+    b.refresh_from(&list(&[("A", "/1"), ("B", "/2")]), false).unwrap();
+    assert_eq!(found("A"), (false, false));
+    b.refresh_from(&list(&[("A", "/1"), ("B", "/2"), ("C", "/3")]), true).unwrap();
+    assert_eq!((found("A"), found("C")), ((true, true), (true, true)));
+    let sources = vec![yagi_api::ChannelSource { url: "http://10.0.0.1/a".into(), headers: Vec::new() }];
+    b.patch(b.find("A").id, ChannelPatch { sources: Some(sources), ..ChannelPatch::default() });
+    b.patch(b.find("B").id, ChannelPatch { logo: Some("http://10.0.0.1/b".into()), ..ChannelPatch::default() });
+    assert_eq!((found("A"), found("B"), found("C")), ((false, true), (true, false), (true, true)));
+    // Another address of the source: its channels are still those of the old one.
+    let patch = yagi_api::SourcePatch { url: Some("http://10.0.0.1/list".into()), ..Default::default() };
+    b.runtime.block_on(b.library.update_source("t", b.source, patch)).unwrap();
+    assert_eq!(found("C"), (true, true));
+    b.refresh_from(&list(&[("A", "/1"), ("B", "/2"), ("C", "/3")]), false).unwrap();
+    assert_eq!(found("C"), (false, false));
+}
+
+#[test]
+fn a_merged_channel_knows_whose_address_is_whose() {
+    let b = Bench::new();
+    let merge: yagi_api::RuleDraft = serde_json::from_str(r#"{"then":{"do":"merge","key":"one"}}"#).unwrap();
+    b.runtime.block_on(b.library.create_rule("t", merge)).unwrap();
+    let lan = b.source;
+    b.refresh_from(&list(&[("A HD", "/1")]), false).unwrap();
+    let draft = SourceDraft { url: "http://q/list.m3u".into(), ..SourceDraft::default() };
+    let mut b = b;
+    b.source = b.runtime.block_on(b.library.create_source("t", draft)).unwrap().id;
+    b.refresh_from(&list(&[("A", "/2")]), true).unwrap();
+    let catalog = b.library.catalog();
+    let leader = catalog.channels().iter().find(|c| c.is_listed() && c.origin.is_some()).unwrap();
+    let told: Vec<_> =
+        leader.sources.iter().map(|s| catalog.provenance(leader, s)).map(|p| (p.account, p.found)).collect();
+    assert_eq!(told, [(Some(lan), false), (Some(b.source), true)]);
 }
 
 #[test]

@@ -182,6 +182,11 @@ ALTER TABLE users ADD COLUMN last_seen INTEGER;
 ALTER TABLE users ADD COLUMN last_agent TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN last_ip TEXT NOT NULL DEFAULT '';
 ",
+    "
+-- Whether the content that was applied last came through a public host. The next refresh finds out.
+ALTER TABLE sources ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
+UPDATE sources SET etag = NULL, last_modified = NULL, digest = NULL;
+",
 ];
 
 /// Looks at an existing file without changing it: refuses what is not ours or newer than this program.

@@ -15,6 +15,8 @@ pub struct Validators {
     pub last_modified: Option<String>,
     /// Digest of the unpacked content that was applied last.
     pub digest: Option<Vec<u8>>,
+    /// That content came through a public host.
+    pub public: bool,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
@@ -35,14 +37,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
         state: RefreshState::Idle,
         options: from_json(12, row.get_ref(12)?.as_str()?)?,
     };
-    let validators = Validators { etag: row.get(8)?, last_modified: row.get(9)?, digest: row.get(10)? };
+    let validators =
+        Validators { etag: row.get(8)?, last_modified: row.get(9)?, digest: row.get(10)?, public: row.get(13)? };
     Ok((source, validators))
 }
 
 pub fn load(conn: &Connection) -> rusqlite::Result<Vec<(Source, Validators)>> {
     conn.prepare(
         "SELECT id, version, name, kind, url, enabled, interval_s, last, etag, last_modified, digest, \
-         max_upstreams, options FROM sources ORDER BY id",
+         max_upstreams, options, public FROM sources ORDER BY id",
     )?
     .query_map([], read)?
     .collect()
@@ -94,8 +97,8 @@ pub fn record(tx: &Connection, id: SourceId, report: &RefreshReport) -> rusqlite
 
 pub fn set_validators(tx: &Connection, id: SourceId, v: &Validators) -> rusqlite::Result<()> {
     tx.execute(
-        "UPDATE sources SET etag = ?2, last_modified = ?3, digest = ?4 WHERE id = ?1",
-        params![id.0, v.etag, v.last_modified, v.digest],
+        "UPDATE sources SET etag = ?2, last_modified = ?3, digest = ?4, public = ?5 WHERE id = ?1",
+        params![id.0, v.etag, v.last_modified, v.digest, v.public],
     )
     .map(drop)
 }

@@ -43,7 +43,7 @@ use yagi_api::{ChannelId, Locator, Settings, SourceId};
 
 use crate::{
     seats::{End, Seat},
-    upstream::{Claim, Status, UpstreamError, Upstreams},
+    upstream::{Claim, Reach, Status, UpstreamError, Upstreams},
 };
 use asked::Asked;
 pub use asked::FailoverError;
@@ -96,6 +96,8 @@ pub struct Origin {
     pub headers: Vec<(String, String)>,
     /// The provider's account whose slot it takes.
     pub account: Option<SourceId>,
+    /// How far the address may lead.
+    pub reach: Reach,
 }
 
 /// What a viewer asks for.
@@ -410,9 +412,10 @@ impl Stream {
         std::mem::replace(&mut *self.engine.lock().unwrap_or_else(PoisonError::into_inner), status)
     }
 
-    /// Under what name a place of `account` is taken, and how its holder is asked to give it back.
-    fn claim(&self, account: Option<SourceId>) -> Claim {
-        Claim { account, holder: self.name.clone(), wake: self.wake.clone(), ..Claim::default() }
+    /// Under what name a place of the account is taken, and how its holder is asked to give it back.
+    fn claim(&self, origin: &Origin) -> Claim {
+        let Origin { account, reach, .. } = *origin;
+        Claim { account, reach, holder: self.name.clone(), wake: self.wake.clone(), ..Claim::default() }
     }
 
     /// Those who take it in segments.

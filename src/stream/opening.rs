@@ -53,7 +53,7 @@ pub(super) async fn open(stream: Arc<Stream>, shared: Arc<Shared>, plan: Plan, b
 /// None: the content is a running stream.
 async fn attempt(stream: &Stream, shared: &Shared, index: usize) -> Result<Option<Feed>, UpstreamError> {
     let origin = stream.origins.get(index).ok_or(UpstreamError::Ended)?;
-    let claim = stream.claim(origin.account);
+    let claim = stream.claim(origin);
     let prepared = shared.upstreams.prepare(&origin.locator, &origin.headers, &claim).await?;
     let before = stream.say_engine(prepared.status());
     let twin = index == 0 && prepared.infohash().is_some_and(|hash| !shared.claim(stream, hash));

@@ -28,7 +28,12 @@ pub(super) fn strike(name: &str) {
 
 fn wanted(name: &str) -> Wanted {
     // Other headers make another stream of the same source.
-    let origin = Origin { locator: Locator::TestCard, headers: vec![("x".into(), name.into())], account: None };
+    let origin = Origin {
+        locator: Locator::TestCard,
+        headers: vec![("x".into(), name.into())],
+        account: None,
+        reach: Default::default(),
+    };
     Wanted { name: name.into(), channel: None, origins: vec![origin] }
 }
 

@@ -1,7 +1,8 @@
 //! One GET on a connection of its own: connect, ask, follow redirects, hand the body over.
 //!
 //! Must not enter: what the body means. Invariants: no pool and no background task, so that dropping a [`Response`]
-//! closes its socket; at most five redirects, each to http(s) and each through the outbound policy; what may be a
+//! closes its socket; at most five redirects, each to http(s) and each through the outbound policy, which knows by whom it was
+//! named (what an answer names is asked for through [`Ask::to`]); what may be a
 //! credential never crosses to another host or from https to http; heads are bounded and nothing waits past the deadline.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
@@ -21,7 +22,7 @@ use url::{Host, Position, Url};
 
 use super::{
     UpstreamError,
-    outbound::Outbound,
+    outbound::{Outbound, Reach},
     socket::{self, Mended, Socket},
 };
 use crate::secret::redact;
@@ -41,6 +42,8 @@ pub(super) struct Ask {
     pub headers: HeaderMap,
     /// Redirects stay on this server, whatever name they give it (an engine's idea of its own name is rarely ours).
     pub only: Option<Url>,
+    /// How far the address, and what it leads to, may go.
+    pub reach: Reach,
     /// First byte and number of bytes that are wanted. A server may answer with everything all the same.
     pub range: Option<(u64, u64)>,
 }
@@ -58,7 +61,13 @@ impl Ask {
     pub(super) fn new(url: &str) -> Result<Self, UpstreamError> {
         let url = Url::parse(url).map_err(|e| UpstreamError::Refused(format!("{}: {e}", redact(url))))?;
         check_scheme(&url)?;
-        Ok(Self { url, headers: HeaderMap::new(), only: None, range: None })
+        Ok(Self { url, headers: HeaderMap::new(), only: None, reach: Reach::Anywhere, range: None })
+    }
+
+    /// The same, for an address that nobody typed.
+    pub(super) fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
     }
 
     /// Adds headers as a channel's source names them; those that HTTP itself needs are ours.
@@ -78,7 +87,8 @@ impl Ask {
     /// Asks and follows redirects until there is an answer that is none.
     pub(super) async fn send(mut self, outbound: &Outbound, deadline: Instant) -> Result<Response, UpstreamError> {
         for _ in 0..=MAX_REDIRECTS {
-            let (status, headers, body) = exchange(outbound, &self, deadline).await?;
+            let (status, headers, body, reach) = exchange(outbound, &self, deadline).await?;
+            self.reach = reach;
             let to = headers.get(header::LOCATION).and_then(|l| std::str::from_utf8(l.as_bytes()).ok());
             let to = to.filter(|_| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308));
             let Some(to) = to else { return Ok(Response { status, headers, body, asked: self }) };
@@ -150,7 +160,7 @@ async fn exchange(
     outbound: &Outbound,
     ask: &Ask,
     deadline: Instant,
-) -> Result<(StatusCode, HeaderMap, Body), UpstreamError> {
+) -> Result<(StatusCode, HeaderMap, Body, Reach), UpstreamError> {
     let url = &ask.url;
     let host = match url.host() {
         Some(Host::Domain(name)) => name.to_owned(),
@@ -160,7 +170,7 @@ async fn exchange(
     };
     let tls = url.scheme() == "https";
     let port = url.port_or_known_default().unwrap_or(80);
-    let socket = socket::connect(outbound, &host, port, tls, deadline).await?;
+    let (socket, peer) = socket::connect(outbound, &host, port, tls, ask.reach, deadline).await?;
     let request = request(outbound, ask)?;
     let lost = |e: hyper::Error| UpstreamError::Unreachable(format!("{host}:{port}: {}", words(&e)));
     let (mut sender, connection) = http1::Builder::new()
@@ -192,7 +202,7 @@ async fn exchange(
         .map_err(lost)?;
     let (head, incoming) = head.into_parts();
     let body = Body { connection, over, incoming, peer: format!("{host}:{port}") };
-    Ok((head.status, head.headers, body))
+    Ok((head.status, head.headers, body, outbound.behind(peer, ask.reach)))
 }
 
 fn request(outbound: &Outbound, ask: &Ask) -> Result<hyper::Request<Empty<Bytes>>, UpstreamError> {
@@ -334,6 +344,60 @@ mod tests {
             assert!(matches!(Ask::new(bad), Err(UpstreamError::Refused(_))), "{bad}");
         }
         assert!(ask("http://h/").follow(Url::parse("file:///etc/passwd").unwrap()).is_err());
+    }
+
+    /// A server that gives one answer to everything, and how often it was asked.
+    async fn server(ip: &str, answer: String) -> (String, std::sync::Arc<std::sync::atomic::AtomicU32>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::sync::Arc::<std::sync::atomic::AtomicU32>::default();
+        let count = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let _ = socket.read(&mut [0; 4096]).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        (base, asked)
+    }
+
+    #[tokio::test]
+    async fn what_a_public_host_names_is_not_asked_of_a_private_one() {
+        const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let to = |base: &str| format!("HTTP/1.1 302 Found\r\nLocation: {base}/x\r\nContent-Length: 0\r\n\r\n");
+        let (inside, asked) = server("127.0.0.1", OK.to_owned()).await;
+        let (world, _) = server("127.0.0.9", OK.to_owned()).await;
+        let (public, _) = server("127.0.0.9", to(&inside)).await;
+        let (private, _) = server("127.0.0.1", to(&inside)).await;
+        let mut outbound = Outbound::new(&crate::config::Config::default());
+        outbound.as_public = vec!["127.0.0.9".parse().unwrap()];
+        let limit = Instant::now() + std::time::Duration::from_secs(20);
+        let get = async |ask: Ask| ask.send(&outbound, limit).await;
+        let refused = |answer: Result<Response, UpstreamError>| match answer {
+            Err(UpstreamError::Refused(why)) => assert!(why.contains("upstream.private_networks"), "{why}"),
+            Err(other) => panic!("{other}"),
+            Ok(answer) => panic!("{}", answer.asked.url),
+        };
+        let asked = || asked.load(std::sync::atomic::Ordering::Relaxed);
+
+        refused(get(Ask::new(&public).unwrap()).await);
+        // What its answers name: a segment, a key, a variant.
+        let answer = get(Ask::new(&world).unwrap()).await.unwrap();
+        assert_eq!(answer.asked.reach, Reach::Public);
+        refused(get(answer.asked.to(&inside).unwrap()).await);
+        // An entry of its playlist, also by a name and by a way round.
+        refused(get(Ask::new(&inside).unwrap().reaching(Reach::Public)).await);
+        refused(get(Ask::new(&inside.replace("127.0.0.1", "localhost")).unwrap().reaching(Reach::Public)).await);
+        refused(get(Ask::new(&private).unwrap().reaching(Reach::Public)).await);
+        assert_eq!(asked(), 0);
+
+        // What was typed, and what a private host names.
+        let answer = get(Ask::new(&private).unwrap()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.asked.reach, asked()), (200, Reach::Anywhere, 1));
+        get(answer.asked.to(&inside).unwrap()).await.unwrap();
+        assert_eq!(asked(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Downloads of playlists and guides, from the web or a local file, into an anonymous temporary file.
 //!
-//! Owns the caps on bytes and time, conditional requests, and the completeness of a body. Must not enter: what the text
+//! Searches of AceStream engines are downloads too. Owns the caps on bytes and time, conditional requests, and the completeness of a body. Must not enter: what the text
 //! means. Invariants: a body that was cut short is an error, never a short list; no error text carries a credential.
 
 use std::{
@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Spool, UpstreamError, dial, outbound::Outbound};
+use super::{
+    Spool, UpstreamError, dial,
+    outbound::{Outbound, Reach},
+    search,
+};
 use crate::{config::Config, progress::Progress, secret::redact};
 
 /// Silence after which a download is given up before its time is over.
@@ -46,6 +50,8 @@ pub struct Fetched {
     pub last_modified: Option<String>,
     /// Empty if not modified.
     pub body: Spool,
+    /// How far what it names may lead.
+    pub reach: Reach,
 }
 
 /// Why there is no download. The texts continue "The source …".
@@ -88,15 +94,17 @@ pub struct Fetcher {
     outbound: Arc<Outbound>,
     spool_dir: Arc<RwLock<PathBuf>>,
     progress: Progress,
+    engines: Arc<[url::Url]>,
 }
 
 impl Fetcher {
     pub fn new(config: &Config) -> Self {
-        Self::with(Arc::new(Outbound::new(config)))
+        Self::with(Arc::new(Outbound::new(config)), super::searched(config))
     }
 
-    pub(super) fn with(outbound: Arc<Outbound>) -> Self {
-        Self { outbound, spool_dir: Arc::new(RwLock::new(std::env::temp_dir())), progress: Progress::default() }
+    pub(super) fn with(outbound: Arc<Outbound>, engines: Arc<[url::Url]>) -> Self {
+        let spool_dir = Arc::new(RwLock::new(std::env::temp_dir()));
+        Self { outbound, spool_dir, progress: Progress::default(), engines }
     }
 
     /// The same, telling how far each download is; ends when it is cancelled.
@@ -115,32 +123,65 @@ impl Fetcher {
         *self.spool_dir.write().unwrap_or_else(PoisonError::into_inner) = dir;
     }
 
-    /// Downloads a URL or reads an absolute path.
+    /// Downloads a URL, reads an absolute path or asks the engines, as somebody typed it.
     ///
     /// # Errors
     /// Says what failed; never a credential.
     pub async fn fetch(&self, location: &str, conditions: &Conditions, caps: Caps) -> Result<Fetched, FetchError> {
+        self.fetch_found(location, Reach::Anywhere, conditions, caps).await
+    }
+
+    /// The same for a location that may have been found elsewhere.
+    ///
+    /// # Errors
+    /// Says what failed; never a credential.
+    pub async fn fetch_found(
+        &self,
+        location: &str,
+        reach: Reach,
+        conditions: &Conditions,
+        caps: Caps,
+    ) -> Result<Fetched, FetchError> {
         if Path::new(location).is_absolute() {
             let (path, conditions) = (PathBuf::from(location), conditions.clone());
             let read = tokio::task::spawn_blocking(move || read_file(&path, &conditions, caps));
             return read.await.unwrap_or_else(|e| Err(FetchError::File(e.to_string())));
         }
+        if let Some((words, category)) = yagi_api::rules::search(location) {
+            return self.search((&words, &category), caps).await;
+        }
         if !location.contains("://") {
-            return Err(FetchError::Refused("expected http://…, https://… or an absolute path".to_owned()));
+            return Err(FetchError::Refused("expected http://…, https://…, an absolute path or search:…".to_owned()));
         }
         let deadline = Instant::now() + caps.time;
         self.progress.step("downloading", "bytes", None);
         tokio::select! {
-            done = timeout_at(deadline, self.download(location, conditions, caps, deadline)) => {
+            done = timeout_at(deadline, self.download(location, reach, conditions, caps, deadline)) => {
                 done.map_err(|_| FetchError::Timeout(format!("not finished after {} s", caps.time.as_secs())))?
             }
             () = self.progress.cancelled() => Err(FetchError::Cancelled),
         }
     }
 
+    /// What anybody may have put into the network is as foreign as a public host's.
+    async fn search(&self, query: (&str, &str), caps: Caps) -> Result<Fetched, FetchError> {
+        let deadline = Instant::now() + caps.time;
+        self.progress.step("searching", "bytes", None);
+        let found = tokio::select! {
+            found = search::run(&self.outbound, &self.engines, query, deadline, &self.progress) => found?,
+            () = self.progress.cancelled() => return Err(FetchError::Cancelled),
+        };
+        if found == b"[]" {
+            return Err(FetchError::Refused("the engine found nothing".to_owned()));
+        }
+        let body = Spool::of(&found).map_err(FetchError::Spool)?;
+        Ok(Fetched { not_modified: false, etag: None, last_modified: None, body, reach: Reach::Public })
+    }
+
     async fn download(
         &self,
         url: &str,
+        reach: Reach,
         conditions: &Conditions,
         caps: Caps,
         deadline: Instant,
@@ -148,7 +189,7 @@ impl Fetcher {
         let mut headers = vec![("Accept-Encoding".to_owned(), "gzip".to_owned())];
         headers.extend(conditions.etag.clone().map(|e| ("If-None-Match".to_owned(), e)));
         headers.extend(conditions.last_modified.clone().map(|d| ("If-Modified-Since".to_owned(), d)));
-        let ask = dial::Ask::new(url)?.with_headers(&headers)?;
+        let ask = dial::Ask::new(url)?.with_headers(&headers)?.reaching(reach);
         let mut response = ask.send(&self.outbound, deadline.min(Instant::now() + STALL)).await?;
         let conditional = conditions.etag.is_some() || conditions.last_modified.is_some();
         match response.status.as_u16() {
@@ -156,7 +197,7 @@ impl Fetcher {
             304 if conditional => {
                 let body = Spool::of(&[]).map_err(FetchError::Spool)?;
                 let Conditions { etag, last_modified } = conditions.clone();
-                return Ok(Fetched { not_modified: true, etag, last_modified, body });
+                return Ok(Fetched { not_modified: true, etag, last_modified, body, reach: response.asked.reach });
             }
             other => return Err(FetchError::Status(other)),
         }
@@ -172,6 +213,7 @@ impl Fetcher {
             etag: word(&response.headers, header::ETAG),
             last_modified: word(&response.headers, header::LAST_MODIFIED),
             body,
+            reach: response.asked.reach,
         })
     }
 
@@ -228,9 +270,10 @@ fn read_file(path: &Path, conditions: &Conditions, caps: Caps) -> Result<Fetched
     let etag = Some(version(&meta));
     if etag == conditions.etag {
         let body = Spool::of(&[]).map_err(FetchError::Spool)?;
-        return Ok(Fetched { not_modified: true, etag, last_modified: None, body });
+        return Ok(Fetched { not_modified: true, etag, last_modified: None, body, reach: Reach::Anywhere });
     }
-    Ok(Fetched { not_modified: false, etag, last_modified: None, body: Spool::new(file, meta.len()) })
+    let body = Spool::new(file, meta.len());
+    Ok(Fetched { not_modified: false, etag, last_modified: None, body, reach: Reach::Anywhere })
 }
 
 fn version(meta: &Metadata) -> String {

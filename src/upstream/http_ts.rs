@@ -10,7 +10,10 @@ use hyper::{HeaderMap, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 use yagi_api::text::clean;
 
-use super::{UpstreamError, dial, hls, outbound::Outbound};
+use super::{
+    UpstreamError, dial, hls,
+    outbound::{Outbound, Reach},
+};
 use crate::secret::hide;
 
 /// What is looked at to tell media from text; also all that is kept until it is told.
@@ -28,8 +31,14 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(url: &str, headers: &[(String, String)], outbound: &Outbound) -> Result<Self, UpstreamError> {
-        Ok(Self { ask: dial::Ask::new(url)?.with_headers(headers)?, wait: outbound.first_byte_timeout })
+    pub(super) fn new(
+        url: &str,
+        headers: &[(String, String)],
+        reach: Reach,
+        outbound: &Outbound,
+    ) -> Result<Self, UpstreamError> {
+        let ask = dial::Ask::new(url)?.with_headers(headers)?.reaching(reach);
+        Ok(Self { ask, wait: outbound.first_byte_timeout })
     }
 
     /// When the first bytes must be there, if it begins now.

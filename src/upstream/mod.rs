@@ -2,7 +2,7 @@
 //!
 //! Owns the opening of upstreams ([`Upstreams`]), the bytes of a running one ([`Feed`]) and downloads
 //! ([`fetch::Fetcher`]). Must not enter: users, SQL, routes, fan-out. Invariants: every wait has a bound; nothing here
-//! connects to a link-local address or to the daemon itself; an engine session is stopped exactly once on every way
+//! connects to a link-local address or to the daemon itself, nor from a public host to a private one; an engine session is stopped exactly once on every way
 //! out, a dropped [`Feed`] or [`Prepared`] included; no text that leaves carries a credential.
 
 pub mod datagrams;
@@ -14,11 +14,13 @@ pub mod file;
 pub mod hls;
 pub mod http_ts;
 pub mod outbound;
+mod search;
 pub mod slots;
 mod socket;
 pub mod spool;
 mod stamps;
 pub mod testcard;
+mod zip;
 
 use std::{
     net::SocketAddr,
@@ -33,6 +35,7 @@ use yagi_api::{EngineRow, Locator, SourceId};
 use crate::{config::Config, secret::redact};
 
 pub use fetch::{Caps, Conditions, FetchError, Fetched, Fetcher};
+pub use outbound::Reach;
 pub use slots::{Claim, Purpose};
 pub use spool::Spool;
 
@@ -111,6 +114,8 @@ pub struct Upstreams {
     engines: engine::Engines,
     slots: slots::Slots,
     local: Arc<Local>,
+    /// The engines that are searched.
+    search: Arc<[url::Url]>,
 }
 
 /// What the daemon's own machine may be asked for.
@@ -130,7 +135,8 @@ impl Upstreams {
             commands: exec::Commands::new(&config.exec),
             datagrams: datagrams::Options::new(&config.upstream),
         };
-        Self { outbound, engines, slots: slots::Slots::default(), local: Arc::new(local) }
+        let search = searched(config);
+        Self { outbound, engines, slots: slots::Slots::default(), local: Arc::new(local), search }
     }
 
     /// How many upstreams each account may have from now on: id, name, limit (0: none).
@@ -155,7 +161,7 @@ impl Upstreams {
 
     /// Downloads under the same outbound rules.
     pub fn fetcher(&self) -> Fetcher {
-        Fetcher::with(Arc::clone(&self.outbound))
+        Fetcher::with(Arc::clone(&self.outbound), Arc::clone(&self.search))
     }
 
     /// Everything that can be known before reading: a place of the account is taken, and for AceStream the session is
@@ -172,7 +178,9 @@ impl Upstreams {
         let permit = self.slots.take(claim).await?;
         let kind = match source {
             Locator::TestCard => Kind::TestCard,
-            Locator::Http(url) => Kind::Http(Box::new(http_ts::Request::new(url, headers, &self.outbound)?)),
+            Locator::Http(url) => {
+                Kind::Http(Box::new(http_ts::Request::new(url, headers, claim.reach, &self.outbound)?))
+            }
             Locator::AceContent(id) => Kind::Engine(Box::new(self.engines.open("id", id, claim.purpose).await?)),
             Locator::AceInfohash(hash) => {
                 Kind::Engine(Box::new(self.engines.open("infohash", hash, claim.purpose).await?))
@@ -194,6 +202,11 @@ impl Upstreams {
     pub async fn drain(&self, limit: Duration) {
         self.engines.drain(limit).await;
     }
+}
+
+/// Addresses of the engines; one that cannot be used is told where it is opened.
+fn searched(config: &Config) -> Arc<[url::Url]> {
+    config.engine.all().into_iter().filter_map(|url| dial::Ask::new(url).ok()).map(|ask| ask.url).collect()
 }
 
 enum Kind {

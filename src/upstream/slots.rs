@@ -20,7 +20,7 @@ use tokio::{
 };
 use yagi_api::SourceId;
 
-use super::UpstreamError;
+use super::{Reach, UpstreamError};
 
 /// How long a viewer waits for a place: a zap's old connection, or a stream that lingers, frees one within that time.
 const WAIT: Duration = Duration::from_secs(3);
@@ -44,6 +44,8 @@ pub struct Claim {
     /// The channel's name.
     pub holder: String,
     pub purpose: Purpose,
+    /// How far the address may lead.
+    pub reach: Reach,
     /// Told when somebody waits for a place.
     pub wake: Arc<Notify>,
 }
@@ -241,7 +243,7 @@ mod tests {
     }
 
     fn claim(holder: &str, purpose: Purpose) -> Claim {
-        Claim { account: Some(ID), holder: holder.to_owned(), purpose, wake: Arc::default() }
+        Claim { account: Some(ID), holder: holder.to_owned(), purpose, ..Claim::default() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{UpstreamError, outbound::Outbound};
+use super::{
+    UpstreamError,
+    outbound::{Outbound, Reach},
+};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 6;
@@ -31,14 +34,16 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Opens a connection to `host` (a name or an address, IPv6 unbracketed) by `deadline` at the latest.
+/// Opens a connection to `host` (a name or an address, IPv6 unbracketed) by `deadline` at the latest, and says which of its
+/// addresses answered.
 pub(super) async fn connect(
     outbound: &Outbound,
     host: &str,
     port: u16,
     tls: bool,
+    reach: Reach,
     deadline: Instant,
-) -> Result<Socket, UpstreamError> {
+) -> Result<(Socket, IpAddr), UpstreamError> {
     let deadline = deadline.min(Instant::now() + outbound.connect_timeout);
     let addresses: Vec<SocketAddr> = timeout_at(deadline, tokio::net::lookup_host((host, port)))
         .await
@@ -46,10 +51,10 @@ pub(super) async fn connect(
         .map_err(|e| UpstreamError::Unreachable(format!("{host}: {e}")))?
         .take(MAX_ADDRESSES)
         .collect();
-    let tcp = connect_any(outbound, host, &addresses, deadline).await?;
+    let (tcp, peer) = connect_any(outbound, host, &addresses, reach, deadline).await?;
     tune(&tcp);
     if !tls {
-        return Ok(Socket::Plain(tcp));
+        return Ok((Socket::Plain(tcp), peer));
     }
     let name = rustls::pki_types::ServerName::try_from(host.to_owned())
         .map_err(|_| UpstreamError::Refused(format!("{host} is no name that TLS can check")))?;
@@ -57,18 +62,19 @@ pub(super) async fn connect(
         .await
         .map_err(|_| UpstreamError::Timeout("the TLS handshake"))?
         .map_err(|e| UpstreamError::Unreachable(format!("{host}: TLS: {e}")))?;
-    Ok(Socket::Tls(Box::new(stream)))
+    Ok((Socket::Tls(Box::new(stream)), peer))
 }
 
 async fn connect_any(
     outbound: &Outbound,
     host: &str,
     addresses: &[SocketAddr],
+    reach: Reach,
     deadline: Instant,
-) -> Result<TcpStream, UpstreamError> {
+) -> Result<(TcpStream, IpAddr), UpstreamError> {
     let mut failure = UpstreamError::Unreachable(format!("{host} has no address"));
     for (i, address) in addresses.iter().enumerate() {
-        if let Some(why) = outbound.refusal(*address) {
+        if let Some(why) = outbound.refusal(*address, reach) {
             failure = UpstreamError::Refused(format!("{host} ({address}): {why}"));
             continue;
         }
@@ -76,7 +82,7 @@ async fn connect_any(
         let left = deadline.saturating_duration_since(Instant::now());
         let share = Instant::now() + left / u32::try_from(addresses.len() - i).unwrap_or(1);
         failure = match timeout_at(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Ok(tcp)) => return Ok((tcp, address.ip())),
             Ok(Err(e)) => UpstreamError::Unreachable(format!("{host} ({address}): {e}")),
             Err(_) => UpstreamError::Timeout("connecting"),
         };

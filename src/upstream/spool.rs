@@ -1,6 +1,6 @@
 //! A download at rest: an anonymous file that is read back unpacked.
 //!
-//! Owns the unpacking (gzip, xz, zstd by their magic bytes, one nested layer) and its cap. Must not enter: the network.
+//! Owns the unpacking (gzip, xz, zstd, zip by their magic bytes, one nested layer) and its cap. Must not enter: the network.
 //! Invariant: a reader never gives more bytes than it was told, however small the file that unpacks to them.
 
 use std::{
@@ -9,6 +9,8 @@ use std::{
     os::unix::fs::FileExt as _,
     sync::Arc,
 };
+
+use super::zip;
 
 const BUFFER: usize = 64 * 1024;
 /// What unpacking may take; an xz or zstd file can ask for gigabytes.
@@ -53,7 +55,13 @@ impl Spool {
     pub fn reader(&self, max_unpacked: u64) -> io::Result<Box<dyn BufRead + Send>> {
         let raw = At { file: Arc::clone(&self.file), at: 0, end: self.len };
         let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(BUFFER, raw));
-        for _ in 0..2 {
+        let zipped = zip::MAGIC.iter().any(|magic| reader.fill_buf().is_ok_and(|head| head.starts_with(magic)));
+        if zipped {
+            let inner = zip::open(&self.file, self.len, max_unpacked)?;
+            reader =
+                Box::new(BufReader::with_capacity(BUFFER, Capped { inner, left: max_unpacked, max: max_unpacked }));
+        }
+        for _ in usize::from(zipped)..2 {
             reader = match Packing::of(reader.fill_buf()?) {
                 None => break,
                 Some(packing) => Box::new(BufReader::with_capacity(BUFFER, packing.unpack(reader, max_unpacked)?)),
@@ -105,10 +113,10 @@ impl Packing {
 }
 
 /// Reads the shared file without its shared position.
-struct At {
-    file: Arc<File>,
-    at: u64,
-    end: u64,
+pub(super) struct At {
+    pub file: Arc<File>,
+    pub at: u64,
+    pub end: u64,
 }
 
 impl Read for At {
@@ -118,6 +126,11 @@ impl Read for At {
         self.at += n as u64;
         Ok(n)
     }
+}
+
+pub(super) fn too_large(max: u64) -> io::Error {
+    let words = format!("is larger than {max} bytes after unpacking; raise the import cap if that is right");
+    io::Error::new(io::ErrorKind::FileTooLarge, words)
 }
 
 struct Capped<R> {
@@ -135,10 +148,7 @@ impl<R: Read> Read for Capped<R> {
             // At the cap exactly, the end of the text is still fine.
             return match self.inner.read(&mut [0])? {
                 0 => Ok(0),
-                _ => Err(io::Error::new(
-                    io::ErrorKind::FileTooLarge,
-                    format!("is larger than {} bytes after unpacking; raise the import cap if that is right", self.max),
-                )),
+                _ => Err(too_large(self.max)),
             };
         }
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());

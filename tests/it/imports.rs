@@ -115,6 +115,21 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What every kind of source can get instead of its document, and what the report must say of it.
+/// A zip archive with one member, not packed.
+fn stored(name: &str, text: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(text);
+    let size = (text.len() as u32).to_le_bytes();
+    let shared =
+        [&[10, 0, 0, 0, 0, 0, 0, 0, 0, 0], &crc.sum().to_le_bytes()[..], &size, &size, &[name.len() as u8, 0, 0, 0]]
+            .concat();
+    let member = [b"PK\x03\x04", &shared[..], name.as_bytes(), text].concat();
+    let directory = [b"PK\x01\x02\x14\0", &shared[..], &[0; 14], name.as_bytes()].concat();
+    let [size, at] = [directory.len() as u32, member.len() as u32].map(u32::to_le_bytes);
+    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &size[..], &at, &[0, 0]].concat();
+    [member, directory, end].concat()
+}
+
 fn bad_answers(good: &[u8]) -> Vec<(&'static str, Serve, &'static str)> {
     let ok = |body: &[u8]| Serve::Answer("200 OK", "text/plain", body.to_vec());
     let (packed, bomb) = (gzip(good), vec![b' '; 8 << 20]);
@@ -211,7 +226,8 @@ async fn a_bad_playlist_changes_nothing_and_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn packed_playlists_are_unpacked() {
     let import = Import::of(SourceKind::Playlist).await;
-    for (n, pack) in [gzip, xz, zstd, |b: &[u8]| gzip(&zstd(b))].into_iter().enumerate() {
+    let zip = |b: &[u8]| stored("lists/all.m3u", b);
+    for (n, pack) in [gzip, xz, zstd, zip, |b: &[u8]| gzip(&zstd(b))].into_iter().enumerate() {
         let name = format!("Packed {n}");
         let report = import.serve(pack(list(&[("A", "/a"), (&name, "/b")]).as_bytes())).await;
         assert_eq!((report.error.as_deref(), report.seen), (None, 2));

@@ -6,6 +6,7 @@ use yagi_api::{ChannelPatch, RuleDraft, SourceDraft};
 
 use crate::support::{
     daemon::Daemon,
+    engine::Engine,
     origin::{Origin, Serve},
     player::Player,
     wait_until,
@@ -24,6 +25,34 @@ fn list(names: &[&str]) -> Vec<u8> {
 async fn get(daemon: &Daemon, path: &str) -> (u16, Vec<u8>) {
     let mut player = Player::get(daemon.address, path).await;
     (player.status, player.body().await)
+}
+
+#[tokio::test]
+async fn a_search_of_the_engine_is_a_playlist() {
+    let engine = Engine::start().await;
+    let all: Vec<_> = (0..450).map(|n| (format!("Sky {n}"), format!("{n:040x}"))).collect();
+    engine.finds(all.clone(), 200);
+    let daemon = Daemon::with(|c| c.engine.url = engine.url()).await;
+    let library = &daemon.app.library;
+    let draft =
+        SourceDraft { url: "search:sky sport category:sport".into(), interval_s: Some(0), ..Default::default() };
+    let source = library.create_source("test", draft).await.unwrap().id;
+    let report = daemon.app.refresher.queue_and_wait(source).await;
+    assert!(report.ok && report.added == 450, "{report:?}");
+    assert_eq!(engine.searches().len(), 3);
+    assert_eq!(engine.searches()[1], "/search?query=sky+sport&category=sport&page=1&page_size=200");
+    let catalog = library.catalog();
+    let channel = catalog.channels().iter().find(|c| c.name == "Sky 7").unwrap();
+    assert_eq!(channel.sources[0].url, format!("acestream:?infohash={:040x}", 7));
+    assert_eq!(catalog.category_name(channel), "sport");
+    // The same in another order is no change; nothing found is no line-up.
+    engine.finds(all.into_iter().rev().collect(), 100);
+    assert!(daemon.app.refresher.queue_and_wait(source).await.unchanged);
+    engine.finds(Vec::new(), 100);
+    let report = daemon.app.refresher.queue_and_wait(source).await;
+    assert!(report.error.is_some_and(|e| e.contains("found nothing")));
+    assert_eq!(library.catalog().channels().len(), catalog.channels().len());
+    daemon.stop().await;
 }
 
 #[tokio::test]

@@ -47,8 +47,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 /// Leaves: they name each other at most.
 const TOOLBOX: &[&str] = &[
-    "blocks", "cli", "clock", "config", "events", "http", "jobs", "logs", "names", "progress", "seats", "secret",
-    "seen", "systemd",
+    "blocks", "charset", "cli", "clock", "config", "events", "http", "jobs", "logs", "mutation", "names", "progress",
+    "seats", "secret", "seen", "systemd",
 ];
 const FORBIDDEN: &[&str] =
     &["util", "utils", "helper", "helpers", "manager", "service", "common", "dto", "impl", "info"];

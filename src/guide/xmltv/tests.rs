@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutation::Mutation;
 
 type Read = (Vec<(String, Vec<String>)>, Vec<(String, Programme)>, Counts);
 
@@ -132,6 +133,53 @@ fn bombs_cost_nothing() {
     assert!(refusal(&format!("<tv {}></tv>", "x='y' ".repeat(400_000))).contains("longer than 1 MiB"));
     let long = one(&format!("<title>{}</title><desc>{}</desc>", "t".repeat(9000), "d ".repeat(90_000)));
     assert!(long.title.len() <= 512 && long.description.len() <= 4096);
+}
+
+/// `cargo test --release -p yagid --lib fuzz -- --ignored --nocapture`; `FUZZ_RUNS` and `FUZZ_SEED` say how much and which.
+#[test]
+#[ignore = "a million inputs"]
+fn fuzz_guides() {
+    const WORDS: &[&str] = &[
+        "<tv>",
+        "</tv>",
+        "<programme start=\"20260101000000 +0100\" stop=\"20260101010000\" channel=\"a\">",
+        "</programme>",
+        "<channel id=\"a\">",
+        "</channel>",
+        "<display-name>",
+        "<title>",
+        "</title>",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "&amp;",
+        "&nbsp;",
+        "&#x0;",
+        "&#1114112;",
+        "<!DOCTYPE tv [",
+        "<?xml version=\"1.0\" encoding=\"utf-16\"?>",
+        "\0",
+        "\u{feff}",
+        "\"",
+        "<",
+        "+9999",
+    ];
+    let mut inputs = Mutation::of("xmltv", WORDS);
+    let (mut read, mut programmes) = (0, 0);
+    for _ in 0..Mutation::runs() {
+        let bytes = inputs.next();
+        let Ok((_, all, counts)) = try_read(&bytes) else { continue };
+        read += 1;
+        programmes += all.len();
+        assert_eq!(all.len(), counts.programmes as usize);
+        for (channel, p) in &all {
+            assert!(!channel.is_empty() && !p.title.is_empty() && p.start > 0, "{p:?}");
+            assert!(p.stop == 0 || p.stop > p.start, "{p:?}");
+            assert!(p.title.len() <= 512 && p.description.len() <= 4096);
+        }
+    }
+    println!("{} documents, {read} well formed, {programmes} programmes", Mutation::runs());
 }
 
 proptest! {

@@ -1,11 +1,13 @@
 //! Bytes into lines of text.
 //!
-//! Owns line ends (LF, CRLF, lone CR), encodings (UTF-8, UTF-16 by mark or look, else windows-1252 line by line) and the cap on
-//! a line's length. Must not enter: what lines mean. Invariant: memory is bounded by the cap, whatever comes.
+//! Owns line ends (LF, CRLF, lone CR), encodings (UTF-8, UTF-16 by mark or look; lines that are neither in what a sample of them looks
+//! like, else in windows-1252) and the cap on a line's length. Must not enter: what lines mean. Invariant: memory is bounded by the cap, whatever comes.
 
 use std::io::{self, BufRead, Read};
 
-use encoding_rs::{CoderResult, Decoder, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{CoderResult, Decoder, Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+use crate::charset;
 
 /// Longer lines are cut here and marked.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -18,6 +20,8 @@ pub struct Lines {
     after_cr: bool,
     /// Lines that were not UTF-8.
     pub recoded: u32,
+    /// What such lines are written in.
+    legacy: Option<&'static Encoding>,
 }
 
 impl Lines {
@@ -32,7 +36,14 @@ impl Lines {
             let decoder = encoding.new_decoder_with_bom_removal();
             input = Box::new(Transcoded { input, decoder, out: String::with_capacity(32 * 1024), at: 0, ended: false });
         }
-        Ok(Self { input, text: String::new(), number: 0, cut: false, after_cr: false, recoded: 0 })
+        let mut sample = Vec::new();
+        if let Err(error) = input.by_ref().take(charset::SAMPLE as u64).read_to_end(&mut sample) {
+            // What came before is read all the same.
+            input = Box::new(io::BufReader::with_capacity(1, Late(Some(error))));
+        }
+        let legacy = charset::guess(&sample);
+        let input = Box::new(io::Cursor::new(sample).chain(input));
+        Ok(Self { input, text: String::new(), number: 0, cut: false, after_cr: false, recoded: 0, legacy })
     }
 
     /// The line that was read last, without its end.
@@ -91,13 +102,23 @@ impl Lines {
             Err(e) if self.cut => String::from_utf8_lossy(e.as_bytes()).into_owned(),
             Err(e) => {
                 self.recoded += 1;
-                WINDOWS_1252.decode_without_bom_handling(e.as_bytes()).0.into_owned()
+                self.legacy = self.legacy.or_else(|| charset::guess(e.as_bytes()));
+                self.legacy.unwrap_or(WINDOWS_1252).decode_without_bom_handling(e.as_bytes()).0.into_owned()
             }
         };
         if self.number == 1 && self.text.starts_with('\u{feff}') {
             self.text.remove(0);
         }
         Ok(any)
+    }
+}
+
+/// A failure of the transport, in its place.
+struct Late(Option<io::Error>);
+
+impl Read for Late {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 
@@ -167,6 +188,8 @@ mod tests {
     fn encodings_are_told_apart() {
         assert_eq!(lines(b"\xef\xbb\xbf#EXTM3U\n", 64), ["#EXTM3U"]);
         assert_eq!(lines(b"caf\xe9 \x80\ncaf\xc3\xa9", 64), ["caf\u{e9} \u{20ac}", "caf\u{e9}"]);
+        // "Новости" in windows-1251, beside a line of UTF-8.
+        assert_eq!(lines(b"\xcd\xee\xe2\xee\xf1\xf2\xe8\ncaf\xc3\xa9", 64), ["Новости", "café"]);
         let wide = |big: bool, mark: bool| -> Vec<u8> {
             let text = format!("{}#EXTM3U\r\n\u{1f600}\u{e9}", if mark { "\u{feff}" } else { "" });
             text.encode_utf16().flat_map(|u| if big { u.to_be_bytes() } else { u.to_le_bytes() }).collect()

@@ -7,6 +7,7 @@ use std::{fmt::Write as _, io::Cursor};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutation::Mutation;
 
 fn read(bytes: &[u8], max: u32) -> (Vec<Entry>, Summary, Option<String>) {
     let mut reader = Reader::new(Box::new(Cursor::new(bytes.to_vec())), max).unwrap();
@@ -106,6 +107,55 @@ fn a_broken_transport_fails_with_its_words() {
     assert!(last.unwrap_err().to_string().contains("corrupt gzip"));
 }
 
+/// What holds for every list.
+fn holds(entries: &[Entry], summary: &Summary) {
+    assert!(entries.len() <= 10 && summary.notes.len() <= MAX_NOTES);
+    for e in entries {
+        assert!(!e.name.is_empty() && !e.sources.is_empty());
+        assert!(!e.name.chars().any(yagi_api::text::is_foul));
+        assert!(!e.sources.iter().any(|s| s.url.chars().any(char::is_control)));
+    }
+}
+
+/// `cargo test --release -p yagid --lib fuzz -- --ignored --nocapture`; `FUZZ_RUNS` and `FUZZ_SEED` say how much and which.
+#[test]
+#[ignore = "a million inputs"]
+fn fuzz_playlists() {
+    const WORDS: &[&str] = &[
+        "#EXTM3U",
+        "#EXTINF:-1 ",
+        "tvg-id=\"",
+        "\"",
+        "'",
+        ",",
+        "|User-Agent=",
+        "\r",
+        "\n",
+        "\r\n",
+        "#EXTGRP:",
+        "#KODIPROP:",
+        "#EXTVLCOPT:http-",
+        "http://",
+        "acestream://",
+        "\u{feff}",
+        "\0",
+        "&",
+        "=",
+        "\u{202e}",
+        "x-tvg-url=\"",
+        "catchup=\"",
+    ];
+    let mut inputs = Mutation::of("m3u", WORDS);
+    let mut seen = 0_u64;
+    for _ in 0..Mutation::runs() {
+        let bytes = inputs.next();
+        let (entries, summary, _) = read(&bytes, 10);
+        seen += entries.len() as u64;
+        holds(&entries, &summary);
+    }
+    println!("{} lists, {seen} entries", Mutation::runs());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -117,12 +167,7 @@ proptest! {
     ], 0..30), cr in any::<bool>()) {
         let text = lines.join(if cr { "\r" } else { "\n" });
         let (entries, summary, _) = read(text.as_bytes(), 10);
-        prop_assert!(entries.len() <= 10 && summary.notes.len() <= MAX_NOTES);
-        for e in entries {
-            prop_assert!(!e.name.is_empty() && !e.sources.is_empty());
-            prop_assert!(!e.name.chars().any(yagi_api::text::is_foul));
-            prop_assert!(!e.sources.iter().any(|s| s.url.chars().any(char::is_control)));
-        }
+        holds(&entries, &summary);
     }
 
     #[test]

@@ -29,11 +29,12 @@ use url::Url;
 use yagi_api::{EngineRow, text::clean};
 
 use self::{
-    answer::{MAX_JSON, below, on_engine, response_of, version_of},
+    answer::{MAX_JSON, on_engine, response_of, version_of},
     node::{Node, Place},
 };
 use super::{Purpose, Status, UpstreamError, dial, outbound::Outbound};
 
+pub use answer::below;
 pub use session::Session;
 
 const STOP_LIMIT: Duration = Duration::from_secs(3);

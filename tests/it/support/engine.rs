@@ -63,6 +63,10 @@ struct State {
     /// `key=value` and pid of each `getstream`.
     asked: Vec<(String, String)>,
     stats: u32,
+    /// What a search finds: names and infohashes, and so many on a page.
+    results: (Vec<(String, String)>, usize),
+    /// Targets of the searches.
+    searches: Vec<String>,
     /// Nothing is answered and nothing is sent any more, on open sockets either.
     hangs: bool,
 }
@@ -104,6 +108,15 @@ impl Engine {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// What a search finds from now on, `page` on a page.
+    pub fn finds(&self, results: Vec<(String, String)>, page: usize) {
+        self.lock().results = (results, page);
+    }
+
+    pub fn searches(&self) -> Vec<String> {
+        self.lock().searches.clone()
     }
 
     pub fn sessions(&self) -> Vec<Opened> {
@@ -196,6 +209,9 @@ async fn connection(mut socket: TcpStream, state: Shared) {
     if path == "/webui/api/service" {
         return version(&mut socket, &state).await;
     }
+    if path == "/search" {
+        return search(&mut socket, &target, &state).await;
+    }
     if path == "/ace/getstream" {
         return getstream(&mut socket, &target, &state).await;
     }
@@ -232,6 +248,22 @@ async fn version(socket: &mut TcpStream, state: &Shared) {
         let _ = socket.read_u8().await;
     }
     json(socket, r#"{"result":{"code":3020300,"platform":"linux","version":"3.2.3"},"error":null}"#).await;
+}
+
+/// One page of results, each in a group of its own.
+async fn search(socket: &mut TcpStream, target: &str, state: &Shared) {
+    let page: usize = parameter(target, "page").and_then(|p| p.parse().ok()).unwrap_or(0);
+    let (results, size) = {
+        let mut state = lock(state);
+        state.searches.push(target.to_owned());
+        state.results.clone()
+    };
+    let groups = results.chunks(size.max(1)).nth(page).unwrap_or_default().iter().map(|(name, hash)| {
+        serde_json::json!({"name": name, "items": [{"infohash": hash, "categories": ["sport"], "status": 2}]})
+    });
+    let groups: Vec<_> = groups.collect();
+    let body = serde_json::json!({"result": {"total": results.len(), "results": groups, "time": 0.1}, "error": null});
+    json(socket, &body.to_string()).await;
 }
 
 async fn json(socket: &mut TcpStream, body: &str) {

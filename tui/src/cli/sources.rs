@@ -307,12 +307,12 @@ fn counted(row: &Source) -> serde_json::Value {
     value
 }
 
-/// A URL as it is; a file as an absolute path.
+/// A URL and a search as they are; a file as an absolute path.
 ///
 /// # Errors
 /// When the working directory is gone.
 pub fn location(text: &str) -> Result<String, Fault> {
-    if text.contains("://") {
+    if text.contains("://") || yagi_api::rules::search(text).is_some() {
         return Ok(text.to_owned());
     }
     let path = std::path::Path::new(text);
@@ -356,6 +356,7 @@ mod tests {
         assert_eq!(seconds("0"), Ok(0));
         assert!(seconds("12x").is_err() && seconds("").is_err() && seconds("99999999d").is_err());
         assert_eq!(location("http://h/x"), Ok("http://h/x".into()));
+        assert_eq!(location("search:sky sport"), Ok("search:sky sport".into()));
         assert!(location("list.m3u").unwrap().starts_with('/'));
     }
 }
