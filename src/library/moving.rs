@@ -5,9 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use yagi_api::{
-    ApiError, Channel, ChannelDraft, ChannelId, ErrorCode, NewUser, Noun, SettingsPatch, SourceDraft, UserDraft,
-};
+use yagi_api::{ApiError, ChannelDraft, ChannelId, ErrorCode, NewUser, Noun, SettingsPatch, SourceDraft, UserDraft};
 
 use super::{
     Answer, Library,
