@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 
 use crate::{
-    admin::{Roles, Watchers},
+    admin::{Load, Roles, Watchers},
     auth::Auth,
     blocks::Blocks,
     check::Checker,
@@ -59,6 +59,7 @@ pub struct App {
     /// Of the TLS listeners, if there are any.
     pub certificate: Option<Arc<Certificate>>,
     pub watchers: Watchers,
+    pub load: Load,
     /// What callers of the admin API over TCP must know; none: there is no such listener.
     pub token: Option<Secret>,
     /// Differs after each start.

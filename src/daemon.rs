@@ -102,7 +102,7 @@ impl Daemon {
             Some(Certificate::load(&config.server.tls_cert, &config.server.tls_key)?)
         };
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose().context("TLS")?;
-        let (socket, held) = admin::socket::bind(&config.paths.socket)?;
+        let (socket, held) = admin::socket::bind(&config.paths.socket, &config.admin.group)?;
         let opened = Library::open(&config.paths.state_dir, events.clone())
             .with_context(|| format!("the database in {}", config.paths.state_dir.display()))?;
         let library = opened.library;
@@ -145,6 +145,7 @@ impl Daemon {
             tuner_networks: config.hdhr.networks.iter().filter_map(|n| n.parse().ok()).collect(),
             certificate,
             watchers: admin::Watchers::default(),
+            load: admin::Load::default(),
             open_networks: ArcSwap::from_pointee(open_networks),
             auth: Auth::new(config.server.login_tries),
             seats: Seats::default(),
@@ -242,13 +243,17 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => match admin::reload(&daemon.app) {
-                    Ok(done) => tracing::info!(keys = done.changed.len(), "SIGHUP: the configuration was read again"),
-                    Err(error) => {
-                        tracing::error!(%error, "SIGHUP: the configuration stays as it was");
-                        admin::reload_certificate(&daemon.app);
+                _ = hup.recv() => {
+                    systemd::reloading();
+                    match admin::reload(&daemon.app) {
+                        Ok(done) => tracing::info!(keys = done.changed.len(), "SIGHUP: the configuration was read again"),
+                        Err(error) => {
+                            tracing::error!(%error, "SIGHUP: the configuration stays as it was");
+                            admin::reload_certificate(&daemon.app);
+                        }
                     }
-                },
+                    systemd::ready(&summary(&daemon.app));
+                }
             }
         }
         watch.abort();

@@ -3,11 +3,12 @@
 //! Owns the fields that steps are searched and sorted by. Must not enter: how steps are kept or taken back. Invariant: what an
 //! undo brings about has the same consequences for viewers and refreshes as the edit itself.
 
-use yagi_api::{ApiError, ChangeRow, UndoRequest};
+use yagi_api::{ApiError, Applied, ChangeRow, Noun, UndoRequest};
 
 use super::{
     Answer, Ask, aside, bulk, input, ok,
     query::{self, Cell, Column},
+    rules,
 };
 
 const COLUMNS: &[Column<ChangeRow>] = &[
@@ -45,12 +46,21 @@ fn wanted(ask: &Ask<'_>) -> Result<Option<u64>, ApiError> {
 
 pub async fn undo(ask: Ask<'_>) -> Answer {
     let applied = ask.app.library.undo(&ask.actor, wanted(&ask)?).await?;
-    bulk::settle(&ask, &applied).await?;
+    settle(&ask, &applied).await?;
     ok(&applied)
 }
 
 pub async fn redo(ask: Ask<'_>) -> Answer {
     let applied = ask.app.library.redo(&ask.actor, wanted(&ask)?).await?;
-    bulk::settle(&ask, &applied).await?;
+    settle(&ask, &applied).await?;
     ok(&applied)
+}
+
+async fn settle(ask: &Ask<'_>, applied: &Applied) -> Result<(), ApiError> {
+    bulk::settle(ask, applied).await?;
+    if applied.items.iter().any(|item| item.noun == Noun::Rules) {
+        // Over the playlists that they see, as after an edit.
+        rules::run(ask.app, None, false).await;
+    }
+    Ok(())
 }

@@ -137,14 +137,14 @@ fn tick(app: &App) -> Event {
     Event::Tick { status: status::look(app), streams: app.streams.rows(), clients: app.seats.rows() }
 }
 
-/// Whether `now` tells a watcher anything new: clocks and memory alone do not.
+/// Whether `now` tells a watcher anything new: clocks, load and memory alone do not.
 fn has_moved(last: &Event, now: &Event) -> bool {
     let (Event::Tick { status: a, streams: s, clients: c }, Event::Tick { status: b, streams, clients }) = (last, now)
     else {
         return true;
     };
     let mut b = b.clone();
-    (b.uptime_s, b.rss_bytes) = (a.uptime_s, a.rss_bytes);
+    (b.uptime_s, b.rss_bytes, b.cpu_permille) = (a.uptime_s, a.rss_bytes, a.cpu_permille);
     *a != b || s.len() + c.len() + streams.len() + clients.len() > 0
 }
 
@@ -260,7 +260,8 @@ mod tests {
     fn an_idle_daemon_ticks_only_when_something_moves() {
         let tick = |status: Status| Event::Tick { status, streams: Vec::new(), clients: Vec::new() };
         let still = tick(Status { uptime_s: 1, rss_bytes: 5, rev: 3, ..Status::default() });
-        assert!(!has_moved(&still, &tick(Status { uptime_s: 2, rss_bytes: 6, rev: 3, ..Status::default() })));
+        let later = Status { uptime_s: 2, rss_bytes: 6, cpu_permille: 9, rev: 3, ..Status::default() };
+        assert!(!has_moved(&still, &tick(later)));
         assert!(has_moved(&still, &tick(Status { uptime_s: 2, rss_bytes: 6, rev: 4, ..Status::default() })));
     }
 }

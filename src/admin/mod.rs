@@ -46,6 +46,7 @@ pub use self::{
     events::Watchers,
     openapi::document,
     roles::Roles,
+    status::Load,
     upkeep::{derived, reload, reload_certificate},
 };
 use crate::{

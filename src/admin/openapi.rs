@@ -205,7 +205,10 @@ impl Types {
             },
             Route::Undo => self.send::<UndoRequest, Applied>(200, "Takes a step back"),
             Route::Urls => Operation {
-                parameters: &[("base", "another address for the links")],
+                parameters: &[
+                    ("base", "another address for the links"),
+                    ("channel", "id of the channel that `stream` is of; else the first one"),
+                ],
                 ..self.get::<UserUrls>("Links of a viewer, with the password")
             },
             Route::User if is("PATCH") => self.send::<UserPatch, User>(200, "Changes an account"),

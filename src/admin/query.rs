@@ -5,6 +5,7 @@
 
 use std::{borrow::Borrow, borrow::Cow, cmp::Ordering};
 
+use regex::{Regex, RegexBuilder};
 use yagi_api::{ApiError, Page, Query, text::clean};
 
 use super::input;
@@ -14,6 +15,8 @@ use crate::{http::Params, library::Catalog};
 pub const MAX_LIMIT: u32 = 1000;
 const MAX_TERMS: usize = 32;
 const MAX_Q: usize = 1024;
+/// Bytes of a compiled expression.
+const MAX_EXPRESSION: usize = 1 << 18;
 
 /// A field's value as a query sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +177,8 @@ enum Test {
     Equals(String),
     /// More or less than the number, or also equal to it.
     Compares(Ordering, bool, i64),
+    /// `~EXPRESSION`, case ignored.
+    Matches(Box<Regex>),
     Empty,
 }
 
@@ -205,21 +210,38 @@ fn terms<'c, R>(columns: &'c [Column<R>], q: &str) -> Result<Vec<Term<'c, R>>, A
                     );
                     error.with_hint(hint)
                 })?;
-                (Some(column), value_test(value))
+                (Some(column), value_test(value)?)
             }
-            None => (None, Test::Has(body.to_lowercase())),
+            None => match body.strip_prefix('~').filter(|pattern| !word.quoted && !pattern.is_empty()) {
+                Some(pattern) => (None, expression(pattern)?),
+                None => (None, Test::Has(body.to_lowercase())),
+            },
         };
         terms.push(Term { negated, column, test });
     }
     Ok(terms)
 }
 
-fn value_test(value: &str) -> Test {
+/// Linear in the text whatever it is; its size has a bound.
+fn expression(pattern: &str) -> Result<Test, ApiError> {
+    let built = RegexBuilder::new(pattern).case_insensitive(true).size_limit(MAX_EXPRESSION).build();
+    built.map(|regex| Test::Matches(Box::new(regex))).map_err(|e| {
+        let why = e.to_string();
+        let last = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        ApiError::invalid("q", format!("~{}: {}", clean(pattern, 64), clean(last, 120)))
+            .with_hint("expected a regular expression behind ~; put the term in quotes to search for it as text")
+    })
+}
+
+fn value_test(value: &str) -> Result<Test, ApiError> {
     if value.is_empty() {
-        return Test::Empty;
+        return Ok(Test::Empty);
     }
     if let Some(text) = value.strip_prefix('=') {
-        return Test::Equals(text.to_lowercase());
+        return Ok(Test::Equals(text.to_lowercase()));
+    }
+    if let Some(pattern) = value.strip_prefix('~').filter(|p| !p.is_empty()) {
+        return expression(pattern);
     }
     for (sign, order, or_equal) in [
         (">=", Ordering::Greater, true),
@@ -228,10 +250,10 @@ fn value_test(value: &str) -> Test {
         ("<", Ordering::Less, false),
     ] {
         if let Some(Ok(n)) = value.strip_prefix(sign).map(str::parse) {
-            return Test::Compares(order, or_equal, n);
+            return Ok(Test::Compares(order, or_equal, n));
         }
     }
-    Test::Has(value.to_lowercase())
+    Ok(Test::Has(value.to_lowercase()))
 }
 
 struct Word {
@@ -279,6 +301,8 @@ impl Test {
             (Self::Has(needle), Cell::Text(text)) => contains(text, needle),
             (Self::Equals(value), Cell::Text(text)) if value.is_ascii() => text.eq_ignore_ascii_case(value),
             (Self::Equals(value), Cell::Text(text)) => text.to_lowercase() == *value,
+            (Self::Matches(regex), Cell::Text(text)) => regex.is_match(text),
+            (Self::Matches(regex), Cell::Number(n)) => regex.is_match(&n.to_string()),
             (Self::Has(value) | Self::Equals(value), Cell::Number(n)) => value.parse() == Ok(*n),
             (Self::Compares(order, or_equal, value), Cell::Number(n)) => {
                 n.cmp(value) == *order || (*or_equal && n == value)
@@ -357,6 +381,17 @@ mod tests {
         assert_eq!(hits("number:none"), [""]);
         assert_eq!(hits("!name: enabled:true"), ["BBC One", "bbc Two HD"]);
         assert!(hits("http://x").is_empty() && hits("\"nme:x\"").is_empty());
+    }
+
+    #[test]
+    fn expressions_begin_with_a_tilde() {
+        assert_eq!(hits("~^bbc.(one|two)$"), ["BBC One"]);
+        assert_eq!(hits("name:~hd$ !~^sky"), ["bbc Two HD"]);
+        assert_eq!(hits("number:~^10"), ["bbc Two HD"]);
+        assert!(hits("\"~^bbc\"").is_empty() && hits("~").is_empty());
+        let error = ask("name:~(", "").unwrap_err();
+        assert!(error.field.as_deref() == Some("q") && error.message.contains("unclosed group"), "{error}");
+        assert!(ask(&format!("~{}", "(a{1000}){1000}"), "").is_err(), "too large");
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub async fn preview(ask: Ask<'_>) -> Answer {
 }
 
 /// Runs the rules over the texts of the playlists they see; in the background, or to its end.
-async fn run(app: &Arc<App>, scope: Option<SourceId>, wait: bool) {
+pub async fn run(app: &Arc<App>, scope: Option<SourceId>, wait: bool) {
     let app = app.clone();
     let work = tokio::spawn(async move {
         for id in playlist::lineup::seen_by(&app.library, scope) {

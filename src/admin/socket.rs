@@ -18,6 +18,8 @@ use anyhow::{Context as _, anyhow, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
+const ACCOUNTS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
 /// Longest path that fits into a socket's address.
 const LONGEST: usize = 107;
 
@@ -39,11 +41,14 @@ impl Drop for Held {
     }
 }
 
-/// Makes the admin socket.
+/// Makes the admin socket. It is for the group that is named; else for the daemon's own group, if that is its account's alone (as
+/// the user and group `yagid` are); else for its account.
 ///
 /// # Errors
-/// When another daemon has it, the path holds something else, or the directory is not to be trusted; says what to do.
-pub fn bind(path: &Path) -> anyhow::Result<(UnixListener, Held)> {
+/// When another daemon has it, the path holds something else, the group is not known, or the directory is not to be trusted; says
+/// what to do.
+pub fn bind(path: &Path, group: &str) -> anyhow::Result<(UnixListener, Held)> {
+    let gid = if group.is_empty() { None } else { Some(known_group(group)?) };
     let (Some(dir), Some(name)) = (path.parent().filter(|d| d.is_absolute()), path.file_name()) else {
         bail!(
             "the admin socket {} is not an absolute path of a file; see --socket and the key paths.socket",
@@ -65,12 +70,48 @@ pub fn bind(path: &Path) -> anyhow::Result<(UnixListener, Held)> {
         .with_context(|| format!("the admin socket cannot be made in {}", dir.display()))?;
     let born = cell.path().join("s");
     let socket = net::UnixListener::bind(&born).with_context(|| format!("the admin socket in {}", dir.display()))?;
-    fs::set_permissions(&born, Permissions::from_mode(if private { 0o600 } else { 0o660 }))?;
+    if let Some(gid) = gid {
+        std::os::unix::fs::chown(&born, None, Some(gid)).with_context(|| {
+            format!("the admin socket cannot be given to the group {group} (the key admin.group): is the daemon in it?")
+        })?;
+    }
+    let shared = gid.is_some() || !private && owns_its_group();
+    fs::set_permissions(&born, Permissions::from_mode(if shared { 0o660 } else { 0o600 }))?;
     let own = fs::symlink_metadata(&born).map(|m| (m.dev(), m.ino()))?;
     fs::rename(&born, path).with_context(|| format!("the admin socket cannot be put to {}", path.display()))?;
     let held = Held { _lock: lock, path: path.to_owned(), own };
     socket.set_nonblocking(true)?;
     Ok((UnixListener::from_std(socket)?, held))
+}
+
+/// The number of a group of this machine.
+fn known_group(group: &str) -> anyhow::Result<u32> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    let groups = fs::read_to_string(GROUPS).with_context(|| GROUPS.to_owned())?;
+    numbered(group, &groups).ok_or_else(|| anyhow!("there is no group {group} (the key admin.group); see {GROUPS}"))
+}
+
+/// In the form that accounts and groups share: `name:x:number:…`.
+fn numbered(name: &str, table: &str) -> Option<u32> {
+    table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').nth(1)?.parse().ok())
+}
+
+/// Whether the daemon's group bears its account's name: one that was made for it. Root's never is.
+fn owns_its_group() -> bool {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let read = |file| fs::read_to_string(file).unwrap_or_default();
+    is_own(uid, gid, &read(ACCOUNTS), &read(GROUPS))
+}
+
+fn is_own(uid: u32, gid: u32, accounts: &str, groups: &str) -> bool {
+    let named = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    uid != 0 && gid != 0 && accounts.lines().find_map(named).is_some_and(|name| numbered(&name, groups) == Some(gid))
 }
 
 /// Whether the kernel takes so long a name.
@@ -201,7 +242,7 @@ mod tests {
     }
 
     fn words(path: &Path) -> String {
-        format!("{:#}", bind(path).unwrap_err())
+        format!("{:#}", bind(path, "").unwrap_err())
     }
 
     fn mode(path: &Path) -> u32 {
@@ -211,28 +252,46 @@ mod tests {
     #[tokio::test]
     async fn the_socket_is_for_its_group_at_most_and_goes_with_the_daemon() {
         let (_dir, path) = place();
-        let (_listener, held) = bind(&path).unwrap();
+        let group = rustix::process::getegid().as_raw();
+        let (_listener, held) = bind(&path, &group.to_string()).unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o750, 0o660));
+        assert_eq!(fs::symlink_metadata(&path).unwrap().gid(), group);
         net::UnixStream::connect(&path).unwrap();
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "the socket and its lock: {left:?}");
         drop(held);
         assert!(!path.exists());
-        drop(bind(&path).unwrap());
+        drop(bind(&path, "").unwrap());
+    }
+
+    #[tokio::test]
+    async fn without_a_group_of_its_own_it_is_for_its_account() {
+        let (_dir, path) = place();
+        let _held = bind(&path, "").unwrap();
+        let expected = if owns_its_group() { 0o660 } else { 0o600 };
+        assert_eq!(mode(&path), expected);
+        let (accounts, groups) =
+            ("root:x:0:0::/:\nyagid:x:990:980::/:\n", "root:x:0:\nyagid:x:980:ada\nusers:x:100:\n");
+        assert!(is_own(990, 980, accounts, groups));
+        assert!(!is_own(990, 100, accounts, groups), "a group of many");
+        assert!(!is_own(0, 0, accounts, groups), "whoever has root's group is not root");
+        assert_eq!(numbered("yag", groups), None);
+        let refusal = format!("{:#}", bind(&path, "no-such-group").unwrap_err());
+        assert!(refusal.contains("admin.group"), "{refusal}");
     }
 
     #[tokio::test]
     async fn in_a_private_directory_it_is_private() {
         let (_dir, path) = place();
         DirBuilder::new().mode(0o700).create(path.parent().unwrap()).unwrap();
-        let _held = bind(&path).unwrap();
+        let _held = bind(&path, "").unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
     }
 
     #[tokio::test]
     async fn a_live_socket_refuses_a_second_daemon() {
         let (_dir, path) = place();
-        let _first = bind(&path).unwrap();
+        let _first = bind(&path, "").unwrap();
         let refusal = words(&path);
         assert!(refusal.contains("another yagid") && refusal.contains(&std::process::id().to_string()), "{refusal}");
         net::UnixStream::connect(&path).unwrap();
@@ -245,7 +304,7 @@ mod tests {
         let other = net::UnixListener::bind(&path).unwrap();
         assert!(words(&path).contains("another yagid"));
         drop(other);
-        let _held = bind(&path).expect("a stale one is replaced");
+        let _held = bind(&path, "").expect("a stale one is replaced");
         net::UnixStream::connect(&path).unwrap();
     }
 
@@ -273,13 +332,13 @@ mod tests {
         fs::set_permissions(open, Permissions::from_mode(0o777)).unwrap();
         assert!(words(&path).contains("chmod o-w"));
         fs::set_permissions(open, Permissions::from_mode(0o1777)).unwrap();
-        bind(&path).unwrap();
+        bind(&path, "").unwrap();
     }
 
     #[tokio::test]
     async fn a_socket_that_replaced_ours_is_not_removed() {
         let (_dir, path) = place();
-        let (_listener, held) = bind(&path).unwrap();
+        let (_listener, held) = bind(&path, "").unwrap();
         fs::remove_file(&path).unwrap();
         let _other = net::UnixListener::bind(&path).unwrap();
         drop(held);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use yagi_api::{ApiError, NewUser, User, UserDraft, UserExtend, UserId, UserPatch, UserUrls};
+use yagi_api::{ApiError, ChannelId, NewUser, User, UserDraft, UserExtend, UserId, UserPatch, UserUrls};
 
 use super::{
     Answer, Ask, created, done, input, ok,
@@ -137,15 +137,32 @@ pub async fn revoke_token(ask: Ask<'_>) -> Answer {
 }
 
 pub fn urls(ask: &Ask<'_>) -> Answer {
-    let base = base(ask)?;
+    let query = &ask.request.query;
+    input::only(query, &["base", "channel"])?;
+    let base = named(ask)?;
+    let wanted: Option<u32> = input::number(query, "channel", "the id of a channel")?;
     let catalog = ask.app.library.catalog();
     let viewer = find(ask, &catalog)?;
-    ok(&links(&catalog, &viewer, &base))
+    let mut urls = links(&catalog, &viewer, &base);
+    if let Some(id) = wanted.map(ChannelId) {
+        let channel = catalog.channel(id).ok_or_else(|| input::missing("channel", &id.to_string()))?;
+        if !catalog.may_watch(&viewer, channel) {
+            let error = format!("{} does not see {}", viewer.user.name, channel.name);
+            return Err(ApiError::invalid("channel", error)
+                .with_hint("it is disabled or gone, or its category is not among those of the user"));
+        }
+        urls.stream = Some(stream(&viewer, &base, id));
+    }
+    ok(&urls)
 }
 
 /// The address for links: `?base=`, else our own.
 fn base(ask: &Ask<'_>) -> Result<Base, ApiError> {
     input::only(&ask.request.query, &["base"])?;
+    named(ask)
+}
+
+fn named(ask: &Ask<'_>) -> Result<Base, ApiError> {
     match ask.request.query.get("base").map(str::trim) {
         None | Some("") => Ok(own_address(ask.app)),
         Some(text) => text.parse().map_err(|e| ApiError::invalid("base", e)),
@@ -180,8 +197,12 @@ fn links(catalog: &Catalog, viewer: &Viewer, base: &Base) -> UserUrls {
         playlist: format!("{base}/get.php?{login}&type=m3u_plus&output=ts"),
         guide: format!("{base}/xmltv.php?{login}"),
         player_api: format!("{base}/player_api.php?{login}"),
-        stream: catalog.lineup(viewer).next().map(|c| format!("{base}/live/{name}/{password}/{}.ts", c.id)),
+        stream: catalog.lineup(viewer).next().map(|c| stream(viewer, base, c.id)),
     }
+}
+
+fn stream(viewer: &Viewer, base: &Base, channel: ChannelId) -> String {
+    format!("{base}/live/{}/{}/{channel}.ts", viewer.user.name, viewer.password.expose())
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ pub struct Status {
     /// Streams that ended by a panic since the start.
     pub panics: u64,
     pub rss_bytes: u64,
+    /// Time on a processor, of a core's, in the last second: 1000 is one core.
+    #[serde(default)]
+    pub cpu_permille: u32,
     /// Revision of the line-up; grows with every change.
     pub rev: u64,
 }

@@ -94,6 +94,11 @@ pub(super) const KEYS: &[Key] = &[
     key("admin.admins", Kind::List(who), "accounts and @groups that may do everything"),
     key("admin.operators", Kind::List(who), "accounts and @groups that may act on streams, clients and refreshes"),
     key("admin.viewers", Kind::List(who), "accounts and @groups that may read"),
+    key(
+        "admin.group",
+        Kind::Text(group),
+        "group whose members may open the admin socket; empty: the daemon's own, if it has one",
+    ),
     key("admin.listen", Kind::Text(own_address), "where the admin API is served over TCP; empty: nowhere"),
     key("admin.token_file", Kind::Text(any), "file with the token of callers over TCP"),
     key("admin.allow_plaintext", Kind::Switch, "serve admin.listen beyond this machine without TLS"),
@@ -275,6 +280,11 @@ fn who(text: &str) -> Result<(), String> {
     let name = text.strip_prefix('@').unwrap_or(text);
     let fine = !name.is_empty() && !name.bytes().any(|b| b.is_ascii_whitespace() || b":,@".contains(&b));
     if fine { Ok(()) } else { Err("expected the name or number of an account, or @ and that of a group".to_owned()) }
+}
+
+fn group(text: &str) -> Result<(), String> {
+    let fine = !text.bytes().any(|b| b.is_ascii_whitespace() || b":,@".contains(&b));
+    if fine { Ok(()) } else { Err("expected the name or number of a group".to_owned()) }
 }
 
 fn network(text: &str) -> Result<(), String> {

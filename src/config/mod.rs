@@ -272,6 +272,8 @@ pub struct Admin {
     pub admins: Vec<String>,
     pub operators: Vec<String>,
     pub viewers: Vec<String>,
+    /// Whose members may open the socket; empty: see `admin::socket`.
+    pub group: String,
     /// `ADDRESS:PORT`; empty: no listener.
     pub listen: String,
     pub token_file: String,

@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use yagi_api::{Category, Channel, Source};
+use yagi_api::{Category, Channel, Rule, Source};
 
 use super::{catalog::Viewer, state::State};
 use crate::{secret::redact, store::channels::Keys};
@@ -112,6 +112,13 @@ pub fn source(s: &Source) -> Fields {
     fields(json!({
         "version": s.version, "name": s.name, "kind": s.kind, "url": s.url, "enabled": s.enabled, "interval_s": s.interval_s, "max_upstreams": s.max_upstreams,
         "priority": s.options.priority, "zone": s.options.zone, "shift_min": s.options.shift_min,
+    }))
+}
+
+pub fn rule(r: &Rule) -> Fields {
+    fields(json!({
+        "version": r.version, "position": r.position, "name": r.name, "source": r.source, "enabled": r.enabled, "when": r.when,
+        "then": r.then,
     }))
 }
 

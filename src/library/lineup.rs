@@ -122,7 +122,12 @@ fn roll_back(edit: &mut Edit<'_>, source: SourceId, to: Option<u32>) -> Result<L
     })?;
     let number = begin(edit, source, &cause)?;
     let name = edit.state().sources.get(&source).map(|s| s.name.clone()).unwrap_or_default();
-    edit.trail.tells(Noun::Sources, source.0, &name, &format!("line-up: {cause}"));
+    edit.trail.tells(
+        Noun::Sources,
+        source.0,
+        &name,
+        &format!("line-up: {cause}; a rollback to {} takes it back", number - 1),
+    );
     let mut report = RefreshReport { at: edit.now, ok: true, ..RefreshReport::default() };
     let mut undone = Vec::new();
     for former in formers.into_values() {

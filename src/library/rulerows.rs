@@ -10,7 +10,9 @@ use yagi_api::{ApiError, Change, Noun, Rule, RuleDraft, RuleId, RulePatch, Sourc
 use super::{
     Answer, Library,
     edit::{Edit, Fault},
+    image::{self, Fields},
     rulebook, rules,
+    trail::Item,
 };
 use crate::store::{self, sources::Validators};
 
@@ -26,7 +28,7 @@ impl Library {
                 );
             }
             let last = edit.state().rules.values().map(|r| r.position).max().unwrap_or(0);
-            let mut rule = Rule {
+            let rule = Rule {
                 id: RuleId(0),
                 version: 1,
                 position: position(draft.position.unwrap_or(last + 1))?,
@@ -39,11 +41,7 @@ impl Library {
                 when: draft.when,
                 then: draft.then,
             };
-            valid(edit, &rule)?;
-            store::rules::insert(edit.tx, &mut rule)?;
-            forget_downloads(edit, rule.source)?;
-            edit.trail.tells(Noun::Rules, rule.id.0, &rule.name, "rule made");
-            Ok(put(edit, rule, Change::Created))
+            add(edit, rule)
         })
         .await
     }
@@ -62,13 +60,7 @@ impl Library {
                 when: patch.when.unwrap_or_else(|| old.when.clone()),
                 then: patch.then.unwrap_or_else(|| old.then.clone()),
             };
-            valid(edit, &rule)?;
-            store::rules::update(edit.tx, &rule)?;
-            // Those that it saw before, and those that it sees now.
-            forget_downloads(edit, old.source)?;
-            forget_downloads(edit, rule.source)?;
-            edit.trail.tells(Noun::Rules, rule.id.0, &rule.name, "rule changed");
-            Ok(put(edit, rule, Change::Updated))
+            save(edit, &old, rule)
         })
         .await
     }
@@ -76,15 +68,52 @@ impl Library {
     pub async fn delete_rule(&self, actor: &str, id: RuleId) -> Answer<Arc<Rule>> {
         self.write(actor, move |edit| {
             let old = edit.state().rules.get(&id).ok_or_else(|| ApiError::not_found("rule", id))?.clone();
-            store::rules::delete(edit.tx, id)?;
-            forget_downloads(edit, old.source)?;
-            edit.trail.tells(Noun::Rules, id.0, &old.name, "rule deleted");
-            edit.change().rules.remove(&id);
-            edit.tell(Noun::Rules, Change::Deleted, id.0, None::<&()>);
+            remove(edit, &old)?;
             Ok(old)
         })
         .await
     }
+}
+
+/// A new rule, or a deleted one that comes back under its id.
+pub(super) fn add(edit: &mut Edit<'_>, mut rule: Rule) -> Result<Arc<Rule>, Fault> {
+    valid(edit, &rule)?;
+    store::rules::insert(edit.tx, &mut rule)?;
+    forget_downloads(edit, rule.source)?;
+    record(edit, &rule, None, Some(image::rule(&rule)), "rule made")?;
+    Ok(put(edit, rule, Change::Created))
+}
+
+pub(super) fn save(edit: &mut Edit<'_>, old: &Rule, rule: Rule) -> Result<Arc<Rule>, Fault> {
+    valid(edit, &rule)?;
+    store::rules::update(edit.tx, &rule)?;
+    // Those that it saw before, and those that it sees now.
+    forget_downloads(edit, old.source)?;
+    forget_downloads(edit, rule.source)?;
+    let (before, after) = image::diff(image::rule(old), image::rule(&rule));
+    record(edit, &rule, Some(before), Some(after), "rule changed")?;
+    Ok(put(edit, rule, Change::Updated))
+}
+
+pub(super) fn remove(edit: &mut Edit<'_>, old: &Rule) -> Result<(), Fault> {
+    store::rules::delete(edit.tx, old.id)?;
+    forget_downloads(edit, old.source)?;
+    record(edit, old, Some(image::rule(old)), None, "rule deleted")?;
+    edit.change().rules.remove(&old.id);
+    edit.tell(Noun::Rules, Change::Deleted, old.id.0, None::<&()>);
+    Ok(())
+}
+
+/// A step of the trail: said in a word, kept in full.
+fn record(
+    edit: &mut Edit<'_>,
+    rule: &Rule,
+    before: Option<Fields>,
+    after: Option<Fields>,
+    what: &str,
+) -> Result<(), Fault> {
+    edit.trail.tells(Noun::Rules, rule.id.0, &rule.name, what);
+    edit.trail.record(Item { noun: Noun::Rules, row: rule.id.0, name: rule.name.clone(), before, after })
 }
 
 fn position(at: u32) -> Result<u32, ApiError> {

@@ -107,7 +107,7 @@ impl Trail {
         self.on
     }
 
-    /// A step without rows of its own: a line to read, and nothing to take back.
+    /// The line to read of a step. Without rows of its own there is nothing to take back.
     pub fn tells(&mut self, noun: Noun, row: u32, name: &str, summary: &str) {
         self.about = Some((noun, row, name.to_owned()));
         self.summary = Some(summary.to_owned());
@@ -232,17 +232,30 @@ fn broken(why: &str) -> Fault {
     ApiError::new(ErrorCode::Internal, format!("the trail of this change cannot be kept: {why}")).into()
 }
 
-/// The rows of a step, as they were sealed.
+fn damaged() -> ApiError {
+    ApiError::new(ErrorCode::Conflict, "what this step changed cannot be read any more: it was sealed with another key")
+}
+
+/// The rows of a step, still packed: 200,000 of them as maps are half a gigabyte.
+pub struct Packed(Vec<u8>);
+
+impl Packed {
+    pub fn open(sealer: &Sealer, sealed: &[u8]) -> Result<Self, ApiError> {
+        sealer.unseal_trail(sealed).map(Self).ok_or_else(damaged)
+    }
+
+    /// One after the other, as often as it takes.
+    pub fn items(&self) -> Result<impl Iterator<Item = Result<Item, ApiError>> + use<'_>, ApiError> {
+        let text = zstd::stream::Decoder::new(self.0.as_slice()).map_err(|_| damaged())?;
+        let text = std::io::BufReader::new(text.take(MAX_BYTES as u64 + 1));
+        let item = |line: std::io::Result<String>| {
+            line.ok().and_then(|line| serde_json::from_str(&line).ok()).ok_or_else(damaged)
+        };
+        Ok(text.lines().map(item))
+    }
+}
+
+/// The first rows of a step, as they were sealed.
 pub fn open(sealer: &Sealer, sealed: &[u8], most: usize) -> Result<Vec<Item>, ApiError> {
-    let damaged = || {
-        ApiError::new(
-            ErrorCode::Conflict,
-            "what this step changed cannot be read any more: it was sealed with another key",
-        )
-    };
-    let packed = sealer.unseal_trail(sealed).ok_or_else(damaged)?;
-    let text = zstd::stream::Decoder::new(packed.as_slice()).map_err(|_| damaged())?;
-    let text = std::io::BufReader::new(text.take(MAX_BYTES as u64 + 1));
-    let lines = text.lines().take(most);
-    lines.map(|line| line.ok().and_then(|line| serde_json::from_str(&line).ok()).ok_or_else(damaged)).collect()
+    Packed::open(sealer, sealed)?.items()?.take(most).collect()
 }

@@ -3,12 +3,14 @@
 //! Owns the order in which rows of a step are put back. Must not enter: how steps are kept (`trail`). Invariant: all or
 //! nothing; a field that was changed again since is never overwritten, and the later step is named; ids come back as they were.
 
+use std::collections::HashMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use yagi_api::{
-    ApiError, Applied, Category, CategoryId, ChangeRow, Channel, ChannelId, ErrorCode, Noun, Source, SourceId, User,
-    UserId,
+    ApiError, Applied, Category, CategoryId, ChangeRow, Channel, ChannelId, ErrorCode, Noun, Rule, RuleId, Source,
+    SourceId, User, UserId,
 };
 
 use super::{
@@ -17,8 +19,9 @@ use super::{
     categories, channels,
     edit::{Edit, Fault, Mode},
     image::{self, Fields},
-    settings, sources,
-    trail::{self, Item, SHOWN},
+    rulerows, settings, sources,
+    state::Row,
+    trail::{self, Item, Packed, SHOWN},
     users,
 };
 use crate::{
@@ -63,12 +66,10 @@ impl Library {
     async fn revert(&self, actor: &str, id: Option<u64>, back: bool) -> Answer<Applied> {
         let done = self.step(actor, Mode::Many, move |edit| {
             let step = choose(edit, id, back)?;
-            let sealed = store::changes::items(edit.tx, step.id)?.ok_or_else(|| {
-                ApiError::new(ErrorCode::Conflict, format!("step {} is only a summary and cannot be undone", step.id))
-            })?;
-            let items = trail::open(edit.sealer, &sealed, usize::MAX)?;
-            let turns = items.into_iter().map(|item| Turn::new(item, back)).collect();
-            apply(edit, step.id, turns)?;
+            let sealed = store::changes::items(edit.tx, step.id)?.ok_or_else(|| summary_only(&step))?;
+            let packed = Packed::open(edit.sealer, &sealed)?;
+            drop(sealed);
+            apply(edit, step.id, &packed, back)?;
             let word = if back { "undo" } else { "redo" };
             edit.trail.undo_of = Some(step.id);
             edit.trail.about = Some((step.noun, step.row.unwrap_or(0), step.name));
@@ -121,8 +122,27 @@ impl Turn {
     }
 }
 
-/// What must exist for others comes first and goes last.
-fn apply(edit: &mut Edit<'_>, step: u64, mut turns: Vec<Turn>) -> Result<(), Fault> {
+/// What a refresh or a rollback did has no rows in the trail.
+fn summary_only(step: &ChangeRow) -> ApiError {
+    let error = ApiError::new(ErrorCode::Conflict, format!("step {} is only a summary and cannot be undone", step.id));
+    match step.noun {
+        Noun::Sources if step.summary.starts_with("line-up") => {
+            error.with_hint(format!("a line-up goes back by its generations: yagi lineup rollback {}", step.name))
+        }
+        _ => error,
+    }
+}
+
+/// What must exist for others comes first and goes last. Of channels there may be very many: they are read from the packed rows
+/// when it is their turn.
+fn apply(edit: &mut Edit<'_>, step: u64, packed: &Packed, back: bool) -> Result<(), Fault> {
+    let mut turns = Vec::new();
+    for item in packed.items()? {
+        let item = item?;
+        if item.noun != Noun::Channels {
+            turns.push(Turn::new(item, back));
+        }
+    }
     let mut take = |wanted: &dyn Fn(&Turn) -> bool| -> Vec<Turn> {
         let (taken, rest) = std::mem::take(&mut turns).into_iter().partition(|t| wanted(t));
         turns = rest;
@@ -130,9 +150,9 @@ fn apply(edit: &mut Edit<'_>, step: u64, mut turns: Vec<Turn>) -> Result<(), Fau
     };
     let kept_categories = take(&|t| t.noun == Noun::Categories && t.to.is_some());
     let kept_sources = take(&|t| t.noun == Noun::Sources && t.to.is_some());
-    let channels = take(&|t| t.noun == Noun::Channels);
     let users = take(&|t| t.noun == Noun::Users);
     let settings = take(&|t| t.noun == Noun::Settings);
+    let rules = take(&|t| t.noun == Noun::Rules);
     let gives_name = |t: &&Turn| t.to.as_ref().is_none_or(|to| to.contains_key("name"));
     let leaving = turns.iter().filter(|t| t.noun == Noun::Categories);
     for turn in kept_categories.iter().chain(leaving).filter(gives_name) {
@@ -147,7 +167,7 @@ fn apply(edit: &mut Edit<'_>, step: u64, mut turns: Vec<Turn>) -> Result<(), Fau
     for turn in kept_sources {
         source(edit, step, turn)?;
     }
-    channel_rows(edit, step, channels)?;
+    channel_rows(edit, step, packed, back)?;
     for turn in users {
         user(edit, step, turn)?;
     }
@@ -158,6 +178,9 @@ fn apply(edit: &mut Edit<'_>, step: u64, mut turns: Vec<Turn>) -> Result<(), Fau
         }
         let value = turn.to.and_then(|mut to| to.remove("value")).unwrap_or(Value::Null);
         settings::update(edit, [(turn.name, value)].into_iter().collect())?;
+    }
+    for turn in rules {
+        rule(edit, step, turn)?;
     }
     for turn in turns {
         match turn.noun {
@@ -229,58 +252,106 @@ fn number(fields: &Fields, key: &str) -> u32 {
     fields.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
 }
 
-fn channel_rows(edit: &mut Edit<'_>, step: u64, turns: Vec<Turn>) -> Result<(), Fault> {
-    let (mut saves, mut inserts) = (Vec::new(), Vec::new());
-    for turn in turns {
+/// Channels that are put back at once: what a batch takes as maps is gone before the next.
+const BATCH: usize = 2000;
+
+fn channel_rows(edit: &mut Edit<'_>, step: u64, packed: &Packed, back: bool) -> Result<(), Fault> {
+    let turns = || packed.items().map(|items| items.filter(|i| i.as_ref().map_or(true, |i| i.noun == Noun::Channels)));
+    // Those that go or change their number leave it before any comes back, so that rows may swap.
+    let mut aside: HashMap<ChannelId, Row> = HashMap::new();
+    for item in turns()? {
+        let turn = Turn::new(item?, back);
         let id = ChannelId(turn.row);
         let row = edit.state().channel(id).cloned();
-        let now = row.as_ref().map(|r| image::channel(edit.state(), &r.channel, r.edited, None));
-        check(edit, step, &turn, now.as_ref())?;
-        match (row, turn.to) {
-            (Some(_), None) => channels::delete(edit, id, None)?,
-            (Some(row), Some(to)) => {
-                let old_bits = number(&to, "edited") as u16;
-                // Only the bits that the step itself set or cleared.
-                let flipped = match (&turn.from, to.contains_key("edited")) {
-                    (Some(from), true) => number(from, "edited") as u16 ^ old_bits,
-                    _ => 0,
-                };
-                let bits = (row.edited & !flipped) | (old_bits & flipped);
-                let mut whole = now.unwrap_or_default();
-                whole.insert("id".to_owned(), id.0.into());
-                saves.push((row, known_category(edit, with(whole, &to)?, &turn.name)?, bits));
+        match (&turn.to, row) {
+            (None, row) => {
+                let now = row.as_ref().map(|r| image::channel(edit.state(), &r.channel, r.edited, None));
+                check(edit, step, &turn, now.as_ref())?;
+                if row.is_some() {
+                    channels::delete(edit, id, None)?;
+                }
             }
-            (None, Some(to)) => {
-                let keys = to.get("keys").and_then(Value::as_array).and_then(|list| {
-                    let key = |i: usize| list.get(i)?.as_str()?.parse().ok();
-                    Some(Keys { path: key(0)?, name: key(1)? })
-                });
-                let own = Fields::from_iter([("id".to_owned(), id.0.into())]);
-                let mut channel = known_category(edit, with(own, &to)?, &turn.name)?;
-                channel.version += 1;
-                inserts.push((channel, number(&to, "edited") as u16, keys));
+            (Some(to), Some(row)) if to.contains_key("number") && number(to, "number") != row.channel.number => {
+                store::channels::park(edit.tx, id)?;
+                edit.change().remove(id);
+                aside.insert(id, row);
             }
-            (None, None) => {}
+            _ => {}
         }
     }
-    let moving: std::collections::HashSet<ChannelId> =
-        saves.iter().map(|(_, new, _): &(_, Channel, _)| new.id).collect();
-    for (old, new, _) in &saves {
-        let holder = edit.state().channels.get(&new.number).map(|r| r.channel.id);
-        if new.number != old.channel.number && holder.is_some_and(|h| !moving.contains(&h)) {
+    let mut saves = Vec::new();
+    for item in turns()? {
+        let turn = Turn::new(item?, back);
+        if turn.to.is_none() {
+            continue;
+        }
+        let id = ChannelId(turn.row);
+        let row = aside.remove(&id).or_else(|| edit.state().channel(id).cloned());
+        let now = row.as_ref().map(|r| image::channel(edit.state(), &r.channel, r.edited, None));
+        check(edit, step, &turn, now.as_ref())?;
+        // Others are made behind those that leave their numbers to them.
+        let (Some(row), Some(to)) = (row, turn.to) else { continue };
+        let old_bits = number(&to, "edited") as u16;
+        // Only the bits that the step itself set or cleared.
+        let flipped = match (&turn.from, to.contains_key("edited")) {
+            (Some(from), true) => number(from, "edited") as u16 ^ old_bits,
+            _ => 0,
+        };
+        let bits = (row.edited & !flipped) | (old_bits & flipped);
+        let mut whole = now.unwrap_or_default();
+        whole.insert("id".to_owned(), id.0.into());
+        let new = known_category(edit, with(whole, &to)?, &turn.name)?;
+        if new.number != row.channel.number {
             channels::free(edit, new.number)?;
+        }
+        saves.push((row, new, bits));
+        if saves.len() == BATCH {
+            channels::save(edit, std::mem::take(&mut saves))?;
         }
     }
     channels::save(edit, saves)?;
-    for (channel, bits, keys) in inserts {
+    for item in turns()? {
+        let turn = Turn::new(item?, back);
+        let id = ChannelId(turn.row);
+        let (Some(to), None) = (turn.to, edit.state().channel(id)) else { continue };
+        let keys = to.get("keys").and_then(Value::as_array).and_then(|list| {
+            let key = |i: usize| list.get(i)?.as_str()?.parse().ok();
+            Some(Keys { path: key(0)?, name: key(1)? })
+        });
+        let own = Fields::from_iter([("id".to_owned(), id.0.into())]);
+        let mut channel: Channel = known_category(edit, with(own, &to)?, &turn.name)?;
+        channel.version += 1;
         channels::free(edit, channel.number)?;
         if channel.origin.is_some_and(|origin| !edit.state().sources.contains_key(&origin)) {
             let error = format!("the source of {} is gone; undo its deletion first", channel.name);
             return Err(ApiError::new(ErrorCode::Conflict, error).into());
         }
-        channels::insert(edit, channel, bits, keys)?;
+        channels::insert(edit, channel, number(&to, "edited") as u16, keys)?;
     }
     Ok(())
+}
+
+fn rule(edit: &mut Edit<'_>, step: u64, turn: Turn) -> Result<(), Fault> {
+    let id = RuleId(turn.row);
+    let row = edit.state().rules.get(&id).cloned();
+    let now = row.as_ref().map(|r| image::rule(r));
+    check(edit, step, &turn, now.as_ref())?;
+    match (row, turn.to) {
+        (Some(old), Some(to)) => {
+            let mut whole = now.unwrap_or_default();
+            whole.insert("id".to_owned(), id.0.into());
+            let rule = Rule { version: old.version + 1, ..with(whole, &to)? };
+            rulerows::save(edit, &old, rule).map(drop)
+        }
+        (Some(old), None) => rulerows::remove(edit, &old),
+        (None, Some(to)) => {
+            let own = Fields::from_iter([("id".to_owned(), id.0.into())]);
+            let mut rule: Rule = with(own, &to)?;
+            rule.version += 1;
+            rulerows::add(edit, rule).map(drop)
+        }
+        (None, None) => Ok(()),
+    }
 }
 
 fn known_category(edit: &Edit<'_>, channel: Channel, name: &str) -> Result<Channel, Fault> {

@@ -39,11 +39,19 @@ pub fn load(conn: &Connection) -> rusqlite::Result<Vec<Rule>> {
         .collect()
 }
 
-/// Gives the row its id.
+/// Gives the row its id, unless it has one: a deleted rule that comes back.
 pub fn insert(tx: &Connection, rule: &mut Rule) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO rules (version, position, source, name, enabled, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![rule.version, rule.position, rule.source.map(|s| s.0), rule.name, rule.enabled, Body::of(rule)?],
+        "INSERT INTO rules (id, version, position, source, name, enabled, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            Some(rule.id.0).filter(|id| *id != 0),
+            rule.version,
+            rule.position,
+            rule.source.map(|s| s.0),
+            rule.name,
+            rule.enabled,
+            Body::of(rule)?
+        ],
     )?;
     rule.id = RuleId(last_id(tx)?);
     Ok(())

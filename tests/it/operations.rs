@@ -188,6 +188,14 @@ async fn the_service_manager_is_told_and_its_socket_taken() {
         all.contains("READY=1") && all.contains("STATUS=0 streams, 0 clients") && all.contains("WATCHDOG=1")
     })
     .await;
+    all.clear();
+    rustix::process::kill_process(daemon.pid(), rustix::process::Signal::HUP).unwrap();
+    wait_until("a reload and its end", || {
+        heard(&socket, &mut all);
+        let reload = all.find("RELOADING=1").filter(|_| all.contains("MONOTONIC_USEC="));
+        reload.is_some_and(|at| all[at..].contains("READY=1"))
+    })
+    .await;
     rustix::process::kill_process(daemon.pid(), rustix::process::Signal::TERM).unwrap();
     assert!(tokio::time::timeout(PATIENCE, daemon.child.wait()).await.expect("an end in time").unwrap().success());
     heard(&socket, &mut all);
