@@ -73,6 +73,9 @@ pub async fn run(client: Client, opening: Opening) -> io::Result<()> {
     let started = Instant::now();
     let mut drawn = Instant::now() - FRAME;
     loop {
+        if !term::is_taken() {
+            return Err(io::Error::other("a bug stopped a task; what it said stands above"));
+        }
         if model.dirty && drawn.elapsed() >= FRAME {
             draw(&mut screen, &mut model)?;
             drawn = Instant::now();

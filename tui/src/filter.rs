@@ -1,6 +1,8 @@
 //! The filter of lists that are here as a whole, in the words of the daemon's `q`.
 //!
-//! Invariant: any text is a filter; terms must all match, case is ignored.
+//! Invariant: any text is a filter; terms must all match, case is ignored. An expression that cannot be read matches nothing.
+
+use regex::{Regex, RegexBuilder};
 
 /// Terms, read once for a pass over a list.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ struct Term {
     field: Option<String>,
     exact: bool,
     text: String,
+    /// `~text`: none when it is no expression (yet).
+    pattern: Option<Option<Regex>>,
 }
 
 impl Filter {
@@ -33,7 +37,11 @@ impl Filter {
                 }
                 (field, _) => fields.iter().filter(|(f, _)| field.is_none_or(|name| *f == name)).any(|(_, value)| {
                     let value = value.to_lowercase();
-                    if term.exact { value == term.text } else { value.contains(&term.text) }
+                    match &term.pattern {
+                        Some(pattern) => pattern.as_ref().is_some_and(|p| p.is_match(&value)),
+                        None if term.exact => value == term.text,
+                        None => value.contains(&term.text),
+                    }
                 }),
             };
             hit == term.wanted
@@ -43,11 +51,10 @@ impl Filter {
 
 impl Term {
     fn new(word: &str) -> Option<Self> {
-        let word = word.to_lowercase();
-        let (wanted, word) = word.strip_prefix('!').map_or((true, word.as_str()), |w| (false, w));
+        let (wanted, word) = word.strip_prefix('!').map_or((true, word), |w| (false, w));
         let (field, text) = match word.split_once(':') {
             Some((field, text)) if !field.is_empty() && field.chars().all(|c| c.is_ascii_alphabetic() || c == '_') => {
-                (Some(field.to_owned()), text)
+                (Some(field.to_lowercase()), text)
             }
             _ => (None, word),
         };
@@ -55,8 +62,14 @@ impl Term {
             Some(text) if field.is_some() => (true, text),
             _ => (false, text),
         };
-        (!word.is_empty()).then(|| Self { wanted, field, exact, text: text.to_owned() })
+        let pattern = text.strip_prefix('~').filter(|p| !p.is_empty() && !exact).map(expression);
+        (!word.is_empty()).then(|| Self { wanted, field, exact, text: text.to_lowercase(), pattern })
     }
+}
+
+/// Bounded as the daemon's.
+fn expression(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).case_insensitive(true).size_limit(1 << 18).build().ok()
 }
 
 /// Words between blanks; quotes keep blanks.
@@ -84,11 +97,24 @@ mod tests {
 
     #[test]
     fn terms_are_the_daemons() {
-        for yes in ["", "sky 4k", "!hd", "name:sky", "\"sky sport\"", "ip:=10.0.0.7", "http://x:80", "!name:vlc", "  "]
-        {
+        for yes in [
+            "",
+            "sky 4k",
+            "!hd",
+            "name:sky",
+            "\"sky sport\"",
+            "ip:=10.0.0.7",
+            "http://x:80",
+            "!name:vlc",
+            "  ",
+            "~^sky.*k$",
+            "name:~sport",
+            "!~^hd",
+            "ip:~^10\\.",
+        ] {
             assert!(passes(yes), "{yes}");
         }
-        for no in ["hd", "!4k", "name:vlc", "ip:=10.0.0.", "\"sport sky\"", "x:81"] {
+        for no in ["hd", "!4k", "name:vlc", "ip:=10.0.0.", "\"sport sky\"", "x:81", "~^sport", "name:~(", "ip:~^11"] {
             assert!(!passes(no), "{no}");
         }
     }

@@ -21,7 +21,7 @@ pub mod rows;
 pub mod screens;
 pub mod sheet;
 pub mod socket;
-mod term;
+pub mod term;
 pub mod text;
 pub mod theme;
 pub mod update;

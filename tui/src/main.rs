@@ -17,6 +17,7 @@ use yagi::{
 };
 
 fn main() -> ExitCode {
+    cli::complete::answer();
     let matches = Cli::command().get_matches();
     // The variable tells of a socket of this machine, also to `yagi ssh`.
     let named = matches.value_source("socket") == Some(ValueSource::CommandLine);
@@ -81,7 +82,9 @@ fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look) -> u8 {
     }
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|n| std::env::var(n).ok()).find(|v| !v.is_empty());
-    let unicode = locale.is_some_and(|l| l.to_lowercase().replace('-', "").contains("utf8"));
+    let unicode = locale.as_ref().is_some_and(|l| l.to_lowercase().replace('-', "").contains("utf8"));
+    // There lines and blocks are often two cells wide.
+    let wide = locale.is_some_and(|l| ["zh", "ja", "ko"].iter().any(|word| l.starts_with(word)));
     let linux = std::env::var("TERM").is_ok_and(|t| t == "linux");
     let config = Config::load();
     let palette = match look.theme {
@@ -92,7 +95,7 @@ fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look) -> u8 {
         None => config.palette.unwrap_or(if set("NO_COLOR") { Palette::Mono } else { Palette::Ansi }),
     };
     let ascii = look.ascii || config.ascii.unwrap_or(!unicode || linux);
-    let theme = config.theme(palette, ascii);
+    let theme = config.theme(palette, ascii).with_plain_lines(wide);
     let mouse = look.mouse || config.mouse;
     let opening = app::Opening { theme, config, read_only: look.read_only, mouse };
     match runtime.block_on(app::run(client, opening)) {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 use yagi_api::{
-    Category, Channel, ChannelDetail, ClientRow, Event, GuideChannel, GuideStatus, Hello, Job, LogFilter, LogRecord,
-    Page, Probe, Query, Setting, Source, SourceDiff, Status, StreamRow, User, UserUrls,
+    Category, Channel, ChannelDetail, Check, ClientRow, Event, GuideChannel, GuideStatus, Hello, Job, LogFilter,
+    LogRecord, Page, Probe, Query, Setting, Source, SourceDiff, Status, StreamRow, User, UserUrls,
 };
 
 use crate::{
@@ -62,7 +62,15 @@ pub enum Ask {
         user: String,
         fresh: bool,
         base: Option<String>,
+        /// The channel whose stream is meant.
+        channel: Option<u32>,
     },
+    /// Users, one of whom a channel's address is for.
+    Viewers(u32),
+    /// What the last check of a channel found, for a test that runs.
+    Tested(u32),
+    /// A list without a view of its own.
+    Aside(Aside),
     Probe(String),
     Detail(u32),
     Diff(u32),
@@ -73,6 +81,33 @@ pub enum Ask {
     Theirs(String),
     /// Rows for an editor.
     Desk(Desk),
+}
+
+/// Lists without a view of their own; `:` and their name shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    Blocks,
+    Rules,
+    Lineup,
+    Jobs,
+    Engines,
+    Changes,
+}
+
+impl Aside {
+    pub const ALL: [Self; 6] = [Self::Blocks, Self::Rules, Self::Lineup, Self::Jobs, Self::Engines, Self::Changes];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Blocks => "blocks",
+            Self::Rules => "rules",
+            Self::Lineup => "lineup",
+            Self::Jobs => "jobs",
+            Self::Engines => "engines",
+            Self::Changes => "changes",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +128,12 @@ pub enum Answer {
     Logs(Vec<LogRecord>),
     LogFilter(LogFilter),
     Jobs(Vec<Job>),
-    Urls(UserUrls, bool),
+    /// Whether the password is new, and the channel that was meant.
+    Urls(UserUrls, bool, Option<u32>),
+    Viewers(u32, Vec<User>),
+    Tested(u32, Option<Check>),
+    /// The rows as the daemon tells them.
+    Aside(Aside, Value),
     Probe(Probe),
     Detail(ChannelDetail),
     Diff(SourceDiff),

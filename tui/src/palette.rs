@@ -8,7 +8,7 @@ use yagi_api::paths;
 use crate::{
     keys::Action,
     model::{Mode, Model, View, Wizard},
-    msg::{Ask, Change, Effect, Verb},
+    msg::{Aside, Ask, Change, Effect, Verb},
     rows::{self, live},
     theme::Palette,
     update::{go, narrow, save},
@@ -35,6 +35,13 @@ pub const COMMANDS: &[Command] = &[
     command("block", "WHO", "cuts them and blocks their addresses for 10 minutes; asks"),
     command("stop", "CHANNEL", "stops the stream of a channel; asks"),
     command("refresh", "NAME or all", "fetches a source again"),
+    command("failover", "CHANNEL", "moves a stream to its next source; its viewers stay"),
+    command("blocks", "", "addresses that are refused; Enter lets one in again"),
+    command("rules", "", "rules of playlists; Enter switches one on or off"),
+    command("lineup", "", "what refreshes made of playlists; Enter accepts or rolls back"),
+    command("jobs", "", "refreshes that wait, run or ended; Enter cancels one"),
+    command("engines", "", "the AceStream engines"),
+    command("changes", "", "who changed what; Enter takes a step back"),
     command("undo", "", "takes back your last change"),
     command("redo", "", "makes it again"),
     command("filter", "TEXT", "filters this list"),
@@ -80,7 +87,7 @@ pub fn candidates(model: &Model, text: &str) -> Vec<String> {
         "tick" => ["1s", "2s", "5s", "10s"].map(str::to_owned).to_vec(),
         "level" => ["error", "warn", "info", "debug", "trace"].map(str::to_owned).to_vec(),
         "category" => model.tree.iter().map(|c| c.name.clone()).collect(),
-        "stop" => model.streams.iter().map(|s| s.name.clone()).collect(),
+        "stop" | "failover" => model.streams.iter().map(|s| s.name.clone()).collect(),
         "kick" | "block" | "client" => model.clients.iter().flat_map(|c| [c.name.clone(), c.ip.clone()]).collect(),
         "user" | "urls" => model.users.rows.iter().map(|u| u.name.clone()).collect(),
         "source" => model.sources.rows.iter().map(|s| s.name.clone()).collect(),
@@ -113,8 +120,10 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
         return Ok(());
     }
     let known = COMMANDS.iter().find(|c| c.name == verb);
-    let writes =
-        matches!(verb, "kick" | "block" | "stop" | "refresh" | "undo" | "redo" | "log" | "reload" | "backup" | "start");
+    let writes = matches!(
+        verb,
+        "kick" | "block" | "stop" | "failover" | "refresh" | "undo" | "redo" | "log" | "reload" | "backup" | "start"
+    );
     match known {
         None if text.is_empty() => return Ok(()),
         None if verb == "quit" => {
@@ -148,7 +157,12 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
             model.tree_at = model.tree.iter().position(|c| c.name == argument).map_or(0, |at| at + 1);
             narrow(model, String::new());
         }
-        "urls" => effects.push(Effect::Fetch(Ask::Urls { user: argument.to_owned(), fresh: false, base: None })),
+        "urls" => effects.push(Effect::Fetch(Ask::Urls {
+            user: argument.to_owned(),
+            fresh: false,
+            base: None,
+            channel: None,
+        })),
         "kick" | "block" => {
             let hit: Vec<_> =
                 model.clients.iter().filter(|c| c.name == argument || c.ip == argument).cloned().collect();
@@ -164,8 +178,14 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
             };
             let path = format!("{}/{}", paths::STREAMS, row.id);
             let stop = Change::new(Verb::Delete, path, View::Streams, format!("{} stopped", row.name));
-            let lines = vec![format!("{}: {} clients are cut", row.name, row.clients)];
+            let lines = vec![live::cut(&row.name, row.clients)];
             rows::ask(model, "Stop the stream?", lines, vec![stop], 1);
+        }
+        "failover" => {
+            let Some(row) = model.streams.iter().find(|s| s.name.eq_ignore_ascii_case(argument)) else {
+                return Err(format!("{argument} is not being streamed"));
+            };
+            effects.push(Effect::Send(live::failover(row)));
         }
         "refresh" => {
             let q = if argument == "all" { "enabled:yes".to_owned() } else { exact("name", argument) };
@@ -176,6 +196,9 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
         "undo" => rows::act(model, Action::Undo, effects),
         "redo" => rows::act(model, Action::Redo, effects),
         "filter" => narrow(model, argument.to_owned()),
+        "blocks" | "rules" | "lineup" | "jobs" | "engines" | "changes" => {
+            effects.extend(Aside::ALL.into_iter().find(|a| a.word() == verb).map(|a| Effect::Fetch(Ask::Aside(a))));
+        }
         "save" => effects.push(save(model, argument)?),
         "level" => {
             model.level = match crate::cli::severity(&argument.to_uppercase()) {
@@ -197,7 +220,7 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
         "start" => model.mode = Mode::Wizard(Box::new(Wizard::new(true))),
         "theme" => {
             let palette = Palette::named(argument).ok_or("expected ansi, mono, dark or light")?;
-            model.theme = model.config.theme(palette, model.theme.ascii);
+            model.theme = model.config.theme(palette, model.theme.ascii).with_plain_lines(model.theme.plain_lines);
             effects.push(Effect::Repaint);
         }
         "tick" => {

@@ -71,6 +71,12 @@ pub fn leave() {
     }
 }
 
+/// Whether it is ours. A panic in a task gives it back behind the loop's back.
+#[must_use]
+pub fn is_taken() -> bool {
+    TAKEN.load(SeqCst)
+}
+
 /// Ctrl-Z: gives the terminal to the shell, stops, and takes it again after `fg`.
 ///
 /// # Errors

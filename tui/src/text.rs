@@ -103,6 +103,13 @@ pub fn lay(text: &str, cells: usize) -> String {
     out + &" ".repeat(cells - used)
 }
 
+/// `1 stream`, `2 streams`.
+#[must_use]
+pub fn count(n: impl TryInto<u64>, one: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// An address with user, password and tokens as `****`: for the screen.
 #[must_use]
 pub fn masked(url: &str) -> String {
@@ -126,9 +133,12 @@ pub fn masked(url: &str) -> String {
                 let id = id.split('.').next().unwrap_or_default();
                 !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())
             });
+        // Our own short links: /p/TOKEN, /e/TOKEN, /hdhr/TOKEN/…
+        let token = parts.iter().position(|p| matches!(*p, "p" | "e" | "hdhr")).map(|at| at + 1);
         for (i, part) in parts.iter().enumerate() {
             out.push('/');
-            out.push_str(if is_stream && (from..from + 2).contains(&i) { "****" } else { part });
+            let secret = is_stream && (from..from + 2).contains(&i) || token == Some(i);
+            out.push_str(if secret && !part.is_empty() { "****" } else { part });
         }
     }
     if let Some(query) = query {
@@ -179,6 +189,11 @@ mod tests {
     }
 
     #[test]
+    fn one_is_no_many() {
+        assert_eq!((count(1u32, "stream"), count(0usize, "client")), ("1 stream".into(), "0 clients".into()));
+    }
+
+    #[test]
     fn credentials_are_masked() {
         assert_eq!(masked("http://p.example/live/u/pw/30819.ts"), "http://p.example/live/****/****/30819.ts");
         assert_eq!(masked("http://p.example/u/pw/30819"), "http://p.example/****/****/30819");
@@ -186,6 +201,9 @@ mod tests {
             masked("http://a:b@h:8080/get.php?username=u&password=p&type=m3u"),
             "http://****@h:8080/get.php?username=****&password=****&type=m3u"
         );
+        assert_eq!(masked("http://tv:8080/p/9fK2xQ7bT"), "http://tv:8080/p/****");
+        assert_eq!(masked("https://x.org/iptv/e/9fK2xQ7bT9fK2xQ7bT"), "https://x.org/iptv/e/****");
+        assert_eq!(masked("http://tv:8080/hdhr/9fK2/lineup.json"), "http://tv:8080/hdhr/****/lineup.json");
         assert_eq!(masked("/srv/tv/list.m3u"), "/srv/tv/list.m3u");
     }
 

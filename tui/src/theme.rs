@@ -45,6 +45,8 @@ pub const ROLES: [&str; 5] = ["head", "good", "warn", "bad", "accent"];
 pub struct Theme {
     pub palette: Palette,
     pub ascii: bool,
+    /// Lines and bars in ASCII although text is not: where East Asian terminals draw them two cells wide.
+    pub plain_lines: bool,
     colours: [Color; 5],
 }
 
@@ -57,7 +59,14 @@ impl Default for Theme {
 impl Theme {
     #[must_use]
     pub fn new(palette: Palette, ascii: bool) -> Self {
-        Self { palette, ascii, colours: palette.colours() }
+        Self { palette, ascii, plain_lines: ascii, colours: palette.colours() }
+    }
+
+    /// The same with lines and bars in ASCII.
+    #[must_use]
+    pub fn with_plain_lines(mut self, plain: bool) -> Self {
+        self.plain_lines |= plain;
+        self
     }
 
     /// The same with another colour for one of [`ROLES`].
@@ -125,13 +134,13 @@ impl Theme {
     /// Corners and lines of boxes: top-left, top-right, bottom-left, bottom-right, horizontal, vertical.
     #[must_use]
     pub fn frame(self) -> [&'static str; 6] {
-        if self.ascii { ["+", "+", "+", "+", "-", "|"] } else { ["┌", "┐", "└", "┘", "─", "│"] }
+        if self.plain_lines { ["+", "+", "+", "+", "-", "|"] } else { ["┌", "┐", "└", "┘", "─", "│"] }
     }
 
     /// From nothing to full.
     #[must_use]
     pub fn bars(self) -> [&'static str; 9] {
-        if self.ascii {
+        if self.plain_lines {
             [" ", ".", ":", "-", "=", "+", "*", "#", "#"]
         } else {
             [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]

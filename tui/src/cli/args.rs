@@ -12,6 +12,8 @@ pub use super::nouns::{
     UserVerb,
 };
 use super::{
+    blocks::BlockVerb,
+    jobs::JobVerb,
     lineup::{LineupVerb, RuleVerb},
     output::Format,
 };
@@ -91,7 +93,10 @@ pub enum Verb {
         watch: bool,
     },
     /// What is streamed now
+    #[command(visible_alias = "stream", args_conflicts_with_subcommands = true)]
     Streams {
+        #[command(subcommand)]
+        verb: Option<StreamVerb>,
         #[command(flatten)]
         pick: Pick,
         /// Go on printing, once a second (one JSON object a line when not on a terminal)
@@ -120,6 +125,9 @@ pub enum Verb {
         #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10m", require_equals = true)]
         block: Option<String>,
     },
+    /// Addresses that are refused on every public path
+    #[command(visible_alias = "block")]
+    Blocks(Noun<BlockVerb>),
     /// Stop streams: by id, or by the channel's name
     Stop {
         #[arg(required_unless_present = "filter", value_name = "ID|NAME")]
@@ -128,26 +136,30 @@ pub enum Verb {
         #[arg(long, value_name = "TERMS")]
         filter: Option<String>,
     },
-    /// Channels
-    #[command(subcommand, visible_alias = "channel")]
-    Channels(ChannelVerb),
+    /// Channels; without a verb their list, as of every noun
+    #[command(visible_alias = "channel")]
+    Channels(Noun<ChannelVerb>),
     /// Categories
-    #[command(subcommand, visible_alias = "category")]
-    Categories(CategoryVerb),
+    #[command(visible_alias = "category")]
+    Categories(Noun<CategoryVerb>),
     /// Viewers' accounts
-    #[command(subcommand, visible_alias = "user")]
-    Users(UserVerb),
+    #[command(visible_alias = "user")]
+    Users(Noun<UserVerb>),
     /// What a viewer's player is given
     Url(UrlArgs),
     /// Playlists and guides that are fetched on a schedule
-    #[command(subcommand, visible_alias = "source")]
-    Sources(SourceVerb),
+    #[command(visible_alias = "source")]
+    Sources(Noun<SourceVerb>),
+    /// Refreshes that wait, run, or ended a while ago
+    #[command(visible_alias = "job")]
+    Jobs(Noun<JobVerb>),
+    /// The AceStream engines
+    Engines,
     /// What refreshes made of playlists' channels: plan, accept, roll back
-    #[command(subcommand)]
-    Lineup(LineupVerb),
+    Lineup(Noun<LineupVerb>),
     /// Rules that playlists' entries pass on their way to channels
-    #[command(subcommand, visible_alias = "rule")]
-    Rules(RuleVerb),
+    #[command(visible_alias = "rule")]
+    Rules(Noun<RuleVerb>),
     /// Where a channel and its programmes come from, and why
     Explain {
         /// Id or name of the channel
@@ -165,16 +177,15 @@ pub enum Verb {
         cancel: bool,
     },
     /// The programme guide: its state, its channels, and what belongs to what
-    #[command(subcommand)]
-    Epg(GuideVerb),
+    Epg(Noun<GuideVerb>),
     /// The programme guide: its state, or the programmes of a channel
     Guide {
         #[arg(value_name = "CHANNEL")]
         channel: Option<String>,
     },
     /// Settings
-    #[command(subcommand, visible_alias = "setting")]
-    Settings(SettingVerb),
+    #[command(visible_alias = "setting")]
+    Settings(Noun<SettingVerb>),
     /// The daemon's log
     Logs {
         /// Go on printing
@@ -245,12 +256,37 @@ pub enum Verb {
     },
     /// The far end of `yagi ssh`: the socket on standard input and output
     ProxyStdio,
-    /// Print a completion script
-    Completions { shell: clap_complete::Shell },
+    /// Print a completion script; it asks the daemon for names of channels, users and so on
+    Completions {
+        shell: clap_complete::Shell,
+        /// One that knows the words of the command line alone
+        #[arg(long = "static")]
+        fixed: bool,
+    },
     /// Write man pages
     Man {
         /// A directory
         dir: PathBuf,
+    },
+}
+
+/// A noun: with one of its verbs, or its list.
+#[derive(Debug, Args)]
+pub struct Noun<V: Subcommand> {
+    #[command(subcommand)]
+    pub verb: Option<V>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StreamVerb {
+    /// Move a stream to its next source; its viewers stay
+    Failover {
+        /// The stream's id, or the channel's name
+        #[arg(value_name = "ID|NAME")]
+        stream: String,
+        /// To this source of the channel's list, from 1 on
+        #[arg(long, value_name = "N")]
+        to: Option<u32>,
     },
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: ChannelVerb) -> Result<
         ChannelVerb::List { pick, limit, offset } => list(client, out, &pick, limit, offset).await,
         ChannelVerb::Show { channel } => {
             let row = find(client, &channel).await?;
-            out.object(&row, || facts(&row))
+            show(client, out, &row).await
         }
         ChannelVerb::Add { name, sources, fields } => {
             let draft = ChannelDraft {
@@ -37,7 +37,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: ChannelVerb) -> Result<
                 radio: fields.radio,
             };
             let row: Channel = client.post(paths::CHANNELS, &draft).await?;
-            out.object(&row, || facts(&row))
+            show(client, out, &row).await
         }
         ChannelVerb::Edit { channel: Some(word), filter: _, dry_run, name, sources, fields, enabled } => {
             let row = find(client, &word).await?;
@@ -57,7 +57,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: ChannelVerb) -> Result<
                 return bulk::applied(out, &bulk::apply(client, &[operation], true).await?);
             }
             let row: Channel = client.patch(&path(&row), &patch).await?;
-            out.object(&row, || facts(&row))
+            show(client, out, &row).await
         }
         ChannelVerb::Edit { channel: None, filter, dry_run, name, sources, fields, enabled } => {
             let patch = edit(&NOBODY, name, &sources, fields, enabled)?;
@@ -171,41 +171,9 @@ async fn export(client: &Client, filter: &str, form: Export) -> Result<(), Fault
     let groups: Vec<Category> = client.all(paths::CATEGORIES, "").await?;
     let text = match form {
         Export::Tsv => Sheet::channels(&rows, &groups).text(),
-        Export::M3u => m3u(&rows, &groups),
+        Export::M3u => super::export::m3u(&rows, &groups),
     };
     super::output::whole(&super::output::json_line(&text))
-}
-
-/// A playlist of the sources themselves, for another program or for keeping. Further sources of a channel are further entries
-/// of the same name, as this daemon's own reader takes them for backups.
-fn m3u(rows: &[Channel], groups: &[Category]) -> String {
-    let clean = |text: &str| text.replace('"', "'").replace(|c: char| c.is_control(), " ");
-    let mut out = String::from("#EXTM3U\n");
-    for channel in rows {
-        let group = groups.iter().find(|g| g.id == channel.category).map_or("", |g| g.name.as_str());
-        for source in &channel.sources {
-            let radio = if channel.radio { " radio=\"true\"" } else { "" };
-            let name = clean(&channel.name);
-            out.push_str(&format!(
-                "#EXTINF:-1 tvg-id=\"{}\" tvg-name=\"{name}\" tvg-logo=\"{}\" tvg-chno=\"{}\" group-title=\"{}\"{radio},{name}\n",
-                clean(&channel.guide_id),
-                clean(&channel.logo),
-                channel.number,
-                clean(group),
-            ));
-            for (name, value) in &source.headers {
-                if let Some(option) = [("User-Agent", "http-user-agent"), ("Referer", "http-referrer")]
-                    .iter()
-                    .find(|(header, _)| header.eq_ignore_ascii_case(name))
-                {
-                    out.push_str(&format!("#EXTVLCOPT:{}={}\n", option.1, clean(value)));
-                }
-            }
-            out.push_str(&source.url);
-            out.push('\n');
-        }
-    }
-    out
 }
 
 fn path(row: &Channel) -> String {
@@ -285,7 +253,7 @@ async fn list(client: &Client, out: Out, pick: &Pick, limit: Option<u32>, offset
             c.id.to_string(),
             c.number.to_string(),
             c.name.clone(),
-            groups.iter().find(|g| g.id == c.category).map_or_else(|| c.category.to_string(), |g| g.name.clone()),
+            group(&groups, c),
             c.guide_id.clone(),
             state_word(c).into(),
             source_word(c),
@@ -313,12 +281,22 @@ pub fn source_word(channel: &Channel) -> String {
     }
 }
 
-fn facts(row: &Channel) -> Vec<(&'static str, String)> {
+async fn show(client: &Client, out: Out, row: &Channel) -> Result<(), Fault> {
+    let groups: Vec<Category> = if out.is_table() { client.all(paths::CATEGORIES, "").await? } else { Vec::new() };
+    out.object(row, || facts(row, &group(&groups, row)))
+}
+
+/// The name of a channel's category.
+fn group(groups: &[Category], row: &Channel) -> String {
+    groups.iter().find(|g| g.id == row.category).map_or_else(|| row.category.to_string(), |g| g.name.clone())
+}
+
+fn facts(row: &Channel, group: &str) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("id", row.id.to_string()),
         ("number", row.number.to_string()),
         ("name", row.name.clone()),
-        ("category", row.category.to_string()),
+        ("category", group.to_owned()),
         ("guide id", row.guide_id.clone()),
         ("logo", row.logo.clone()),
         ("state", state_word(row).into()),

@@ -13,9 +13,10 @@ use yagi_api::{
 use super::{channels, output::Out, output::yes_no};
 use crate::client::{Client, Fault, encode};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum LineupVerb {
     /// Playlists, their generations, and what is held back
+    #[default]
     List,
     /// What applying the download that is held back would change
     Plan {
@@ -39,9 +40,10 @@ pub enum LineupVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum RuleVerb {
     /// Rules in the order in which they run
+    #[default]
     List,
     /// What the stored rules do to the playlists, or would do with one more
     Preview {

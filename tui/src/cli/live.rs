@@ -5,12 +5,12 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use yagi_api::{Block, ClientRow, ClientState, Event, Status, StreamRow, paths};
+use yagi_api::{Block, ClientRow, ClientState, EngineRow, Event, Status, StreamRow, paths};
 
 use super::{args::Pick, output::Out};
 use crate::{
     client::{Client, EventStream, Fault, encode},
-    text::printable,
+    text::{count, printable},
     when,
 };
 
@@ -38,7 +38,7 @@ fn show_status(out: Out, status: &Status) -> Result<(), Fault> {
             ("version", status.version.clone()),
             ("uptime", when::uptime(status.uptime_s)),
             ("listening on", status.listen.join(", ")),
-            ("streams", format!("{} for {} clients", status.streams, status.clients)),
+            ("streams", format!("{} for {}", status.streams, count(status.clients, "client"))),
             ("in", when::rate(status.in_bits_per_s)),
             (
                 "out",
@@ -47,6 +47,7 @@ fn show_status(out: Out, status: &Status) -> Result<(), Fault> {
             ("channels", status.channels.to_string()),
             ("users", status.users.to_string()),
             ("sources", status.sources.to_string()),
+            ("cpu", format!("{:.1} % of a core", f64::from(status.cpu_permille) / 10.0)),
             ("memory", when::bytes(status.rss_bytes)),
             ("panics", status.panics.to_string()),
             ("revision", status.rev.to_string()),
@@ -195,7 +196,7 @@ pub(super) async fn kick(
     if by_name > 1 || block.is_some() {
         let and =
             block.map_or_else(String::new, |s| format!(" and block their addresses for {}", when::span(s.into())));
-        out.confirm(&format!("cut {} clients{and}?", ids.len()))?;
+        out.confirm(&format!("cut {}{and}?", count(ids.len(), "client")))?;
     }
     let mut gone = 0;
     for id in &ids {
@@ -221,6 +222,43 @@ pub(super) async fn kick(
     if who.is_empty() { out.done("kicked", &ids) } else { out.done("kicked", who) }
 }
 
+/// Moves a stream to its next source, or to one that is named.
+pub(super) async fn failover(client: &Client, out: Out, which: &str, to: Option<u32>) -> Result<(), Fault> {
+    let rows: Vec<StreamRow> = client.all(paths::STREAMS, "").await?;
+    let mut hits = rows.iter().filter(|s| s.id.to_string() == which || s.name == which);
+    let (Some(stream), None) = (hits.next(), hits.next()) else {
+        return Err(Fault::own(3, format!("no stream, or more than one, has the id or name {which}")));
+    };
+    let body = match to {
+        Some(0) => return Err(Fault::own(2, "to: sources are counted from 1")),
+        Some(to) => json!({ "source": to - 1 }),
+        None => json!({}),
+    };
+    let row: StreamRow = client.post(&format!("{}/{}/failover", paths::STREAMS, stream.id), &body).await?;
+    if !out.is_table() {
+        return out.object(&row, Vec::new);
+    }
+    let to = to.map_or_else(|| "its next source".to_owned(), |to| format!("source {to}"));
+    out.say(format!("{} moves from source {} to {to}", printable(&row.name, 60), row.source_index + 1))
+}
+
+pub(super) async fn engines(client: &Client, out: Out) -> Result<(), Fault> {
+    let rows: Vec<EngineRow> = client.all(paths::ENGINES, "").await?;
+    let columns =
+        [("ID", true), ("NAME", false), ("STATE", false), ("SESSIONS", true), ("VERSION", false), ("ERROR", false)];
+    out.rows(&rows, &columns, |e: &EngineRow| {
+        let most = if e.capacity == 0 { "any".to_owned() } else { e.capacity.to_string() };
+        vec![
+            e.id.to_string(),
+            e.name.clone(),
+            e.state.word().into(),
+            format!("{}/{most}", e.sessions),
+            e.version.clone().unwrap_or_default(),
+            e.last_error.clone().unwrap_or_default(),
+        ]
+    })
+}
+
 pub(super) async fn stop(client: &Client, out: Out, which: &[String], filter: Option<&str>) -> Result<(), Fault> {
     let query = filter.map_or_else(String::new, |q| format!("q={}", encode(q)));
     let rows: Vec<StreamRow> = client.all(paths::STREAMS, &query).await?;
@@ -237,7 +275,7 @@ pub(super) async fn stop(client: &Client, out: Out, which: &[String], filter: Op
     }
     let clients: u32 = hit.iter().map(|s| s.clients).sum();
     if clients > 1 {
-        out.confirm(&format!("stop {} streams and cut {clients} clients?", hit.len()))?;
+        out.confirm(&format!("stop {} and cut {}?", count(hit.len(), "stream"), count(clients, "client")))?;
     }
     for stream in &hit {
         client.delete(&format!("{}/{}", paths::STREAMS, stream.id)).await?;

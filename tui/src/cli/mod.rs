@@ -4,13 +4,17 @@
 //! `hint:`; the exit codes are the documented ones.
 
 pub mod args;
+pub mod blocks;
 mod bulk;
 mod categories;
 mod channels;
 mod clipboard;
+pub mod complete;
 pub mod csv;
 pub mod edit;
+mod export;
 mod guide;
+pub mod jobs;
 pub mod lineup;
 mod live;
 mod logs;
@@ -32,7 +36,7 @@ pub use system::{client, standard_input};
 pub use users::split_categories;
 
 use crate::client::{Client, Fault};
-use args::{Cli, Verb};
+use args::{Cli, StreamVerb, Verb};
 use output::{Format, Out};
 
 impl Cli {
@@ -58,23 +62,29 @@ pub async fn run(client: &Client, verb: Verb, out: Out) -> u8 {
 async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
     match verb {
         Verb::Status { watch } => live::status(client, out, watch).await,
-        Verb::Streams { pick, watch } => live::streams(client, out, &pick, watch).await,
+        Verb::Streams { verb: Some(StreamVerb::Failover { stream, to }), .. } => {
+            live::failover(client, out, &stream, to).await
+        }
+        Verb::Streams { verb: None, pick, watch } => live::streams(client, out, &pick, watch).await,
         Verb::Clients { pick, stream, watch } => live::clients(client, out, &pick, stream, watch).await,
         Verb::Kick { who, filter, block } => live::kick(client, out, &who, filter.as_deref(), block.as_deref()).await,
         Verb::Stop { which, filter } => live::stop(client, out, &which, filter.as_deref()).await,
-        Verb::Channels(verb) => channels::run(client, out, verb).await,
-        Verb::Categories(verb) => categories::run(client, out, verb).await,
-        Verb::Users(verb) => users::run(client, out, verb).await,
+        Verb::Channels(noun) => channels::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Categories(noun) => categories::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Users(noun) => users::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Blocks(noun) => blocks::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Jobs(noun) => jobs::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Engines => live::engines(client, out).await,
         Verb::Url(ask) => url::run(client, out, &ask).await,
-        Verb::Sources(verb) => sources::run(client, out, verb).await,
-        Verb::Lineup(verb) => lineup::lineup(client, out, verb).await,
-        Verb::Rules(verb) => lineup::rules(client, out, verb).await,
+        Verb::Sources(noun) => sources::run(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Lineup(noun) => lineup::lineup(client, out, noun.verb.unwrap_or_default()).await,
+        Verb::Rules(noun) => lineup::rules(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Explain { channel } => lineup::explain(client, out, &channel).await,
         Verb::Check { filter, list, cancel } => lineup::check(client, out, &filter, list, cancel).await,
-        Verb::Epg(verb) => guide::run(client, out, verb).await,
+        Verb::Epg(noun) => guide::run(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Guide { channel: Some(channel) } => guide::programmes(client, out, &channel).await,
         Verb::Guide { channel: None } => guide::status(client, out).await,
-        Verb::Settings(verb) => settings::run(client, out, verb).await,
+        Verb::Settings(noun) => settings::run(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Logs { follow, n, level, since, filter } => {
             let (level, since, filter) = (level.as_deref(), since.as_deref(), filter.as_deref());
             logs::logs(client, out, logs::Lines { follow, n, level, since, filter }).await
@@ -89,7 +99,7 @@ async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
         // `main` takes it apart: what follows is a command line of its own.
         Verb::Ssh { .. } => Err(Fault::own(2, "ssh within ssh: name the last machine")),
         Verb::ProxyStdio => system::proxy(client).await,
-        Verb::Completions { shell } => pages::completions(shell),
+        Verb::Completions { shell, fixed } => pages::completions(shell, fixed),
         Verb::Man { dir } => pages::man(out, &dir),
     }
 }

@@ -147,9 +147,16 @@ pub struct ChannelFields {
     pub radio: bool,
 }
 
-#[derive(Debug, Subcommand)]
+impl Default for ChannelVerb {
+    fn default() -> Self {
+        Self::List { pick: Pick::default(), limit: None, offset: 0 }
+    }
+}
+
+#[derive(Debug, Default, Subcommand)]
 pub enum CategoryVerb {
     /// All categories
+    #[default]
     #[command(visible_alias = "ls")]
     List,
     /// A new category
@@ -257,6 +264,12 @@ pub enum UserVerb {
     },
 }
 
+impl Default for UserVerb {
+    fn default() -> Self {
+        Self::List { pick: Pick::default() }
+    }
+}
+
 /// Reads one output format.
 fn player(text: &str) -> Result<PlayerFamily, String> {
     PlayerFamily::ALL
@@ -319,6 +332,9 @@ pub struct UrlArgs {
     /// Everything there is (the default)
     #[arg(long, group = "which")]
     pub all: bool,
+    /// Of this channel instead of the first that the viewer sees: id or name
+    #[arg(long, value_name = "ID|NAME")]
+    pub channel: Option<String>,
     /// Draw a QR code too (of the playlist, or of what was asked for)
     #[arg(long)]
     pub qr: bool,
@@ -330,9 +346,10 @@ pub struct UrlArgs {
     pub base: Option<String>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum SourceVerb {
     /// All sources
+    #[default]
     #[command(visible_alias = "ls")]
     List,
     /// One source with its last report
@@ -416,9 +433,10 @@ pub enum Kind {
     Guide,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum SettingVerb {
     /// All settings with their origin
+    #[default]
     #[command(visible_alias = "ls")]
     List,
     /// One value
@@ -433,9 +451,10 @@ pub enum SettingVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum GuideVerb {
     /// How much there is
+    #[default]
     Status,
     /// Fetch all guides again
     Refresh {

@@ -4,19 +4,20 @@
 
 use std::{io, path::Path};
 
-use clap::CommandFactory;
-
-use super::{args::Cli, output::Out};
+use super::{complete::command, output::Out};
 use crate::client::Fault;
 
-/// The command line without what only programs say.
-fn command() -> clap::Command {
-    Cli::command().mut_subcommand("proxy-stdio", |c| c.hide(true))
-}
-
-pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Fault> {
+/// Scripts that ask this program for what fits, names of rows among it; or one that knows the words alone.
+pub(super) fn completions(shell: clap_complete::Shell, fixed: bool) -> Result<(), Fault> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "yagi", &mut script);
+    let name = shell.to_string();
+    let shells = clap_complete::env::Shells::builtins();
+    match shells.completer(&name).filter(|_| !fixed) {
+        Some(asking) => asking
+            .write_registration("COMPLETE", "yagi", "yagi", "yagi", &mut script)
+            .map_err(|e| Fault::own(1, format!("the script: {e}")))?,
+        None => clap_complete::generate(shell, &mut command(), "yagi", &mut script),
+    }
     super::output::whole(&String::from_utf8_lossy(&script))
 }
 

@@ -16,9 +16,13 @@ use super::{
 use crate::client::{Client, Fault, encode};
 
 pub(super) async fn run(client: &Client, out: Out, ask: &UrlArgs) -> Result<(), Fault> {
-    let base = ask.base.as_ref().map_or_else(String::new, |b| format!("?base={}", encode(b)));
+    let mut query = ask.base.as_ref().map_or_else(String::new, |b| format!("?base={}", encode(b)));
+    if let Some(channel) = &ask.channel {
+        let row = super::channels::find(client, channel).await?;
+        query += &format!("{}channel={}", if query.is_empty() { '?' } else { '&' }, row.id);
+    }
     // As the daemon answers it: a newer one may tell more than we know of.
-    let all: Value = client.get(&format!("{}/urls{base}", path(&ask.name))).await?;
+    let all: Value = client.get(&format!("{}/urls{query}", path(&ask.name))).await?;
     let urls: UserUrls = serde_json::from_value(all.clone()).map_err(|e| Fault::Answer(e.to_string()))?;
     let (address, single) = chosen(ask, &urls, &all)?;
     if !out.is_table() {
@@ -58,7 +62,7 @@ fn chosen(ask: &UrlArgs, urls: &UserUrls, all: &Value) -> Result<(String, bool),
     if ask.hdhr {
         return Ok((extra("hdhr", "HDHomeRun address")?, true));
     }
-    if ask.stream {
+    if ask.stream || ask.channel.is_some() && !ask.m3u && !ask.epg && !ask.xtream && !ask.all {
         let stream = urls.stream.clone().ok_or_else(|| Fault::own(3, format!("{} sees no channel", ask.name)))?;
         return Ok((stream, true));
     }

@@ -1,18 +1,20 @@
 //! What is read from the daemon, one request for each thing.
 
 use serde_json::Value;
-use yagi_api::{Category, Channel, Page, ProbeRequest, Source, User, paths};
+use yagi_api::{Category, Channel, Explain, Page, ProbeRequest, Source, User, paths};
 
 use crate::{
     client::{Client, Fault, encode},
     model::{Desk, MAX_LOGS, Target, View},
-    msg::{Answer, Ask},
+    msg::{Answer, Aside, Ask},
     rows::pages::TREE,
     sheet::Sheet,
 };
 
 /// More rows than this are no work for an editor.
 const MAX_DESK: u32 = 5000;
+/// Users that are offered at once.
+const CHOICES: u32 = 1000;
 /// Reports of a source.
 const HISTORY: u32 = 50;
 
@@ -27,9 +29,29 @@ pub async fn read(client: &Client, ask: &Ask) -> Result<Answer, Fault> {
         Ask::Logs => Answer::Logs(client.get(&format!("{}?n={MAX_LOGS}", paths::LOGS)).await?),
         Ask::LogFilter => Answer::LogFilter(client.get(paths::LOG_FILTER).await?),
         Ask::Jobs => Answer::Jobs(client.get::<Page<_>>(paths::JOBS).await?.rows),
-        Ask::Urls { user, fresh, base } => {
-            let base = base.as_ref().map_or(String::new(), |b| format!("?base={}", encode(b)));
-            Answer::Urls(client.get(&format!("{}/{}/urls{base}", paths::USERS, encode(user))).await?, *fresh)
+        Ask::Urls { user, fresh, base, channel } => {
+            let base = base.as_ref().map_or(String::new(), |b| format!("base={}", encode(b)));
+            let of = channel.map_or(String::new(), |id| format!("&channel={id}"));
+            let path = format!("{}/{}/urls?{base}{of}", paths::USERS, encode(user));
+            Answer::Urls(client.get(&path).await?, *fresh, *channel)
+        }
+        Ask::Viewers(channel) => {
+            Answer::Viewers(*channel, client.some(paths::USERS, "q=enabled:yes&sort=name", 0, CHOICES).await?)
+        }
+        Ask::Tested(id) => {
+            let known: Explain = client.get(&format!("{}/{id}/explain", paths::CHANNELS)).await?;
+            Answer::Tested(*id, known.check)
+        }
+        Ask::Aside(aside) => {
+            let path = match aside {
+                Aside::Blocks => paths::BLOCKS,
+                Aside::Rules => paths::RULES,
+                Aside::Lineup => paths::LINEUP,
+                Aside::Jobs => paths::JOBS,
+                Aside::Engines => paths::ENGINES,
+                Aside::Changes => paths::CHANGES,
+            };
+            Answer::Aside(*aside, client.get::<Value>(path).await?["rows"].take())
         }
         Ask::Probe(url) => Answer::Probe(client.post(paths::PROBE, &ProbeRequest { url: url.clone() }).await?),
         Ask::Detail(id) => Answer::Detail(client.get(&format!("{}/{id}/detail", paths::CHANNELS)).await?),

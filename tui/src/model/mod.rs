@@ -50,6 +50,17 @@ pub enum Link {
     },
 }
 
+/// A channel that is being tested.
+#[derive(Clone, Debug)]
+pub struct Test {
+    pub id: u32,
+    pub name: String,
+    /// Epoch seconds of the key.
+    pub since: i64,
+    /// When it was checked before: a later time is the result. None: not known yet.
+    pub before: Option<i64>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toast {
     pub text: String,
@@ -107,6 +118,7 @@ pub struct Model {
     /// The Clients view shows only those of this stream.
     pub only_stream: Option<(u64, String)>,
     pub jobs: Vec<Job>,
+    pub test: Option<Test>,
     pub rates: BTreeMap<u64, Rates>,
     /// Who changed a row last, as far as it was seen.
     pub authors: VecDeque<(Noun, u32, String)>,
@@ -179,6 +191,7 @@ impl Model {
             only_category: None,
             only_stream: None,
             jobs: Vec::new(),
+            test: None,
             rates: BTreeMap::new(),
             authors: VecDeque::new(),
             totals: [0; 9],

@@ -100,12 +100,18 @@ pub struct UrlDialog {
     /// Addresses that the links can begin with; the first is the daemon's own.
     pub bases: Vec<String>,
     pub base: usize,
+    /// The channel whose stream is meant; none: the first that the user sees.
+    pub channel: Option<u32>,
 }
 
 impl UrlDialog {
     #[must_use]
-    pub fn new(urls: UserUrls, fresh: bool, bases: Vec<String>) -> Self {
-        Self { urls, choice: 0, shown: fresh, large: false, fresh, bases, base: 0 }
+    pub fn new(urls: UserUrls, fresh: bool, bases: Vec<String>, channel: Option<u32>) -> Self {
+        let mut dialog = Self { urls, choice: 0, shown: fresh, large: false, fresh, bases, base: 0, channel };
+        if channel.is_some() {
+            dialog.choice = dialog.choices().iter().position(|(label, _)| *label == "Stream").unwrap_or(0);
+        }
+        dialog
     }
 
     /// What can be chosen: label and the exact text that is copied.
@@ -152,8 +158,20 @@ pub struct Choose {
 
 #[derive(Clone, Debug)]
 pub enum Pick {
-    Copy { what: String, text: String },
+    Copy {
+        what: String,
+        text: String,
+    },
     Send(Change),
+    /// Asks first: title, what is hit.
+    Ask(String, Vec<String>, Change),
+    /// The addresses of a channel for this user.
+    Urls {
+        user: String,
+        channel: u32,
+    },
+    /// Only to be read.
+    Nothing,
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use crate::{
     keys::Action,
     model::{Choose, Mode, Model, Pick, View},
     msg::{Ask, Change, Effect, Verb},
-    text::printable,
+    text::{count, printable},
 };
 
 /// Seconds that an address is blocked for.
@@ -37,6 +37,11 @@ pub fn stream(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
                 ("row as JSON", json!(row).to_string()),
             ],
         ),
+        Action::Failover => effects.push(Effect::Send(failover(&row))),
+        Action::Urls => match row.channel {
+            Some(id) => effects.push(Effect::Fetch(Ask::Viewers(id.0))),
+            None => model.complain("this stream belongs to no channel"),
+        },
         Action::Stop => {
             let marks = model.list().marks.clone();
             let rows: Vec<_> = if marks.is_empty() {
@@ -55,10 +60,10 @@ pub fn stream(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             };
             let changes: Vec<Change> = rows.iter().map(stop).collect();
             let lines = if marks.is_empty() {
-                vec![format!("{}: {clients} clients are cut", printable(&rows[0].name, 60))]
+                vec![cut(&rows[0].name, clients)]
             } else {
                 let mut lines = names(model);
-                lines.push(format!("{clients} clients are cut"));
+                lines.push(format!("{} cut", count(clients, "client")));
                 lines
             };
             let title =
@@ -67,6 +72,17 @@ pub fn stream(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
+}
+
+/// What a stop does, for the question.
+pub fn cut(name: &str, clients: u32) -> String {
+    format!("{}: {} cut", printable(name, 60), count(clients, "client"))
+}
+
+/// To the next source; the viewers stay.
+pub fn failover(row: &yagi_api::StreamRow) -> Change {
+    let path = format!("{}/{}/failover", paths::STREAMS, row.id);
+    Change::new(Verb::Post, path, View::Streams, format!("{} moves to its next source", row.name)).body(json!({}))
 }
 
 pub fn client(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {

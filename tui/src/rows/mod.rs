@@ -2,6 +2,7 @@
 //!
 //! Owns the verbs on rows. Must not enter: keys, drawing. Invariant: whatever takes something away asks first.
 
+pub mod asides;
 mod categories;
 pub mod channels;
 mod guide;

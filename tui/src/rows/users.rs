@@ -8,11 +8,16 @@ use crate::{
     keys::Action,
     model::{Mode, Model, View},
     msg::{Ask, Change, Effect, Then, Verb},
-    text::printable,
+    text::{count, printable},
 };
 
 /// What `x` extends by.
 const DAYS: u32 = 30;
+
+/// `1 stream ends`, `2 streams end`.
+fn ends(streams: u32) -> String {
+    format!("{} end{}", count(streams, "stream"), if streams == 1 { "s" } else { "" })
+}
 
 pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     if action == Action::New {
@@ -25,7 +30,7 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Enter => model.mode = Mode::Detail { scroll: 0 },
         Action::Edit => model.mode = Mode::Form(Box::new(Form::user(Some(&row)))),
         Action::Urls | Action::Copy => {
-            effects.push(Effect::Fetch(Ask::Urls { user: row.name, fresh: false, base: None }));
+            effects.push(Effect::Fetch(Ask::Urls { user: row.name, fresh: false, base: None, channel: None }));
         }
         Action::CopyOther => choose_copy(
             model,
@@ -60,18 +65,15 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             let renew =
                 Change::new(Verb::Post, format!("{path}/password"), View::Users, said).then(Then::Urls).for_good();
             let lines = vec![format!(
-                "{}: the old links stop working and its {} streams end",
+                "{}: the old links stop working and {} of it",
                 printable(&row.name, 40),
-                row.active
+                ends(row.active)
             )];
             ask(model, "Give it a new password?", lines, vec![renew], 1);
         }
         Action::Delete => {
-            let loses = if model.marked() > 0 {
-                "their streams end".to_owned()
-            } else {
-                format!("its {} streams end", row.active)
-            };
+            let loses =
+                if model.marked() > 0 { "their streams end".to_owned() } else { format!("{} of it", ends(row.active)) };
             delete(model, &row.name, &loses);
         }
         _ => {}

@@ -112,6 +112,10 @@ pub fn help(model: &Model, help: &Help, frame: &mut Frame<'_>) {
         if let Some(hello) = &model.hello {
             lines.push(about(format!("yagid {} on {}; you are {}", hello.version, hello.host, hello.actor)));
         }
+        if let Some(status) = &model.status {
+            let listen = status.listen.join(", ");
+            lines.push(about(format!("up {}, players connect to {listen}", crate::when::uptime(status.uptime_s))));
+        }
         lines.push(about("Names of actions are those of [keys] in ~/.config/yagi/config.toml".into()));
     }
     let most = height(lines.len()).saturating_sub(inside.height);

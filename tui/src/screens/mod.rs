@@ -25,7 +25,7 @@ use crate::{
     model::{Link, Mode, Model, PromptKind, View},
     palette,
     rows::pages,
-    text::{fit, lay, printable, width},
+    text::{count, fit, lay, printable, width},
     update, when,
 };
 
@@ -135,10 +135,11 @@ fn title(model: &Model, wide: u16) -> Line<'static> {
     }
     if let Some(s) = &model.status {
         let rate = |bits| if roomy { when::rate(bits) } else { when::short_rate(bits) };
-        let mut parts = vec![format!("{} streams", s.streams), format!("{} clients", s.clients)];
+        let mut parts = vec![count(s.streams, "stream"), count(s.clients, "client")];
         parts.push(format!("in {}", rate(s.in_bits_per_s)));
         parts.push(format!("out {}", rate(s.out_bits_per_s)));
         if roomy {
+            parts.push(format!("cpu {} %", s.cpu_permille.div_ceil(10)));
             parts.push(format!("rss {}", when::bytes(s.rss_bytes)));
         }
         parts.push(format!("up {}", when::uptime(s.uptime_s)));

@@ -1,12 +1,12 @@
 //! Answers as lines to read: a channel's detail, the history of a source, what a refresh changed.
 
-use yagi_api::{ChannelDetail, DiffRow, GuideMatch, Programme, RefreshReport, SourceDiff};
+use yagi_api::{ChannelDetail, Check, DiffRow, GuideMatch, Programme, RefreshReport, SourceDiff};
 
 use super::facts::{Facts, fact};
 use crate::{
     cli::report,
     model::Model,
-    text::{masked, printable},
+    text::{count, masked, printable},
     when,
 };
 
@@ -40,7 +40,7 @@ pub fn channel(model: &Model, detail: &ChannelDetail) -> (String, Facts) {
     if let Some(s) = &detail.stream {
         lines.push(fact(
             "stream",
-            format!("{}, {} clients, {} in", s.state.word(), s.clients, when::rate(s.in_bits_per_s)),
+            format!("{}, {}, {} in", s.state.word(), count(s.clients, "client"), when::rate(s.in_bits_per_s)),
         ));
     }
     lines.push(fact(
@@ -76,6 +76,28 @@ pub fn channel(model: &Model, detail: &ChannelDetail) -> (String, Facts) {
     lines.push(fact("id", format!("{}, version {}", c.id, c.version)));
     lines.retain(|(_, v)| !v.is_empty());
     (c.name.clone(), lines)
+}
+
+/// What a test of a channel found.
+pub fn check(check: &Check) -> Facts {
+    let or = |text: &str| if text.is_empty() { "not told in time".to_owned() } else { text.to_owned() };
+    if !check.alive {
+        return vec![
+            fact("result", "nothing comes"),
+            fact("because", or(&check.error)),
+            fact("at", when::minute(check.at)),
+        ];
+    }
+    let size = if check.height > 0 { format!(" {}x{}", check.width, check.height) } else { String::new() };
+    vec![
+        fact("result", "it plays"),
+        fact("picture", format!("{}{size}", or(&check.video))),
+        fact("sound", or(&check.audio)),
+        fact("rate", when::rate(check.bits_per_s)),
+        fact("first byte", format!("{} ms", check.first_byte_ms)),
+        fact("at", when::minute(check.at)),
+        fact("", "U gives the address for a player"),
+    ]
 }
 
 /// A source: title and lines, with its reports, the newest first.

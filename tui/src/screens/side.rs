@@ -121,7 +121,11 @@ fn stream(model: &Model, wide: usize, height: usize, lines: &mut Vec<Line<'stati
         lines.push(Line::raw(""));
         lines.push(heading(model, "EVENTS", wide));
         for r in events.iter().rev() {
-            let text = format!("{} {}", when::clock(r.at_ms / 1000), printable(&r.message, wide));
+            let said = |key: &str| r.fields.iter().find(|(k, v)| k == key && !v.is_empty()).map(|(_, v)| v);
+            let who = said("user").map_or(String::new(), |user| format!(": {user}"));
+            let why = said("reason").or_else(|| said("error")).map_or(String::new(), |why| format!(", {why}"));
+            let text = format!("{} {}{who}{why}", when::clock(r.at_ms / 1000), r.message);
+            let text = printable(&text, wide);
             lines.push(Line::raw(theme.spell(&lay(&text, wide))));
         }
     }

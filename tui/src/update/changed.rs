@@ -49,7 +49,7 @@ fn made(model: &mut Model, change: &Change, row: Value, effects: &mut Vec<Effect
     {
         // A short link is another address; the password stays.
         let fresh = !change.path.ends_with("/token");
-        effects.push(Effect::Fetch(Ask::Urls { user: user.to_owned(), fresh, base: None }));
+        effects.push(Effect::Fetch(Ask::Urls { user: user.to_owned(), fresh, base: None, channel: None }));
     }
     match applied {
         Some(applied) if trail => model.say(format!("{}: {}", change.said, summary(&applied))),

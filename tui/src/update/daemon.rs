@@ -7,7 +7,7 @@ use crate::{
     form::Form,
     model::{MAX_LOGS, MAX_RATES, Mode, Model, Prompt, PromptKind, Rates, UrlDialog, View},
     msg::{Answer, Ask, Effect},
-    rows::{self, pages},
+    rows::{self, asides, pages},
     screens::reading,
 };
 
@@ -195,11 +195,14 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
                 model.list_mut().selected = usize::MAX;
             }
         }
-        Answer::Urls(urls, fresh) => on_urls(model, urls, fresh),
+        Answer::Urls(urls, fresh, channel) => on_urls(model, urls, fresh, channel),
+        Answer::Tested(id, check) => rows::channels::tested(model, id, check.as_ref(), effects),
         Answer::Probe(probe) => wizard::probed(model, probe),
         Answer::Theirs(path, row) => on_theirs(model, &path, &row),
         // Whatever was opened meanwhile keeps the keys, and what was typed.
         _ if !matches!(model.mode, Mode::Browse) => {}
+        Answer::Viewers(channel, users) => rows::channels::viewers(model, channel, users, effects),
+        Answer::Aside(aside, found) => asides::show(model, aside, found),
         Answer::LogFilter(filter) => model.mode = Mode::Prompt(Prompt::new(PromptKind::LogFilter, filter.filter)),
         Answer::Detail(detail) => {
             let (title, lines) = reading::channel(model, &detail);
@@ -228,7 +231,7 @@ fn whole(model: &mut Model, view: View, q: &str, total: u32) {
     }
 }
 
-fn on_urls(model: &mut Model, urls: yagi_api::UserUrls, fresh: bool) {
+fn on_urls(model: &mut Model, urls: yagi_api::UserUrls, fresh: bool, channel: Option<u32>) {
     if let Mode::Urls(dialog) = &mut model.mode {
         if dialog.urls.name == urls.name {
             // The choice stays what it was, although a short link comes before all.
@@ -251,7 +254,7 @@ fn on_urls(model: &mut Model, urls: yagi_api::UserUrls, fresh: bool) {
     }
     let mut seen = std::collections::BTreeSet::new();
     bases.retain(|b| seen.insert(b.clone()));
-    model.mode = Mode::Urls(Box::new(UrlDialog::new(urls, fresh, bases)));
+    model.mode = Mode::Urls(Box::new(UrlDialog::new(urls, fresh, bases, channel)));
 }
 
 fn on_theirs(model: &mut Model, path: &str, row: &serde_json::Value) {

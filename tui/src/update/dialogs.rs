@@ -92,7 +92,15 @@ pub fn choose(model: &mut Model, key: &KeyEvent, mut choose: Box<Choose>, effect
                     Some(fault) => model.complain(fault),
                     None => effects.push(Effect::Send(change)),
                 },
-                None => {}
+                Some(Pick::Ask(title, lines, change)) => match model.write_fault() {
+                    Some(fault) => model.complain(fault),
+                    None => crate::rows::ask(model, title, lines, vec![change], 1),
+                },
+                Some(Pick::Urls { user, channel }) => {
+                    let channel = Some(channel);
+                    effects.push(Effect::Fetch(Ask::Urls { user, fresh: false, base: None, channel }));
+                }
+                Some(Pick::Nothing) | None => {}
             }
             return;
         }
@@ -130,7 +138,7 @@ pub fn urls(model: &mut Model, key: &KeyEvent, mut dialog: Box<UrlDialog>, effec
             dialog.base = (dialog.base + 1) % dialog.bases.len();
             let base = (dialog.base > 0).then(|| dialog.bases[dialog.base].clone());
             let user = dialog.urls.name.clone();
-            effects.push(Effect::Fetch(Ask::Urls { user, fresh: dialog.fresh, base }));
+            effects.push(Effect::Fetch(Ask::Urls { user, fresh: dialog.fresh, base, channel: dialog.channel }));
         }
         _ => {}
     }

@@ -48,7 +48,7 @@ pub fn key(model: &mut Model, key: KeyEvent, mut form: Box<Form>, effects: &mut 
         _ if ctrl('t') => form.shown = !form.shown,
         _ if ctrl('u') && form.view == View::Users && form.row.is_some() && !form.is_touched() => {
             let user = form.row.as_ref().map(|(_, name)| name.clone()).unwrap_or_default();
-            effects.push(Effect::Fetch(Ask::Urls { user, fresh: false, base: None }));
+            effects.push(Effect::Fetch(Ask::Urls { user, fresh: false, base: None, channel: None }));
             return;
         }
         KeyCode::Tab | KeyCode::Down => form.focus = (form.focus + 1) % stops,

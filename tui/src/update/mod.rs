@@ -27,6 +27,8 @@ use crate::{
 
 /// Slower than this, in seconds, the picture is never.
 const MAX_TICK: i64 = 10;
+/// Seconds that a test is waited for: an engine gathers peers first.
+const MAX_TEST: i64 = 75;
 
 /// Applies a message; says what is to be done outside.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
@@ -39,7 +41,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.size = (width, height);
             model.dirty = true;
         }
-        Msg::Clock(now) => clock(model, now),
+        Msg::Clock(now) => clock(model, now, &mut effects),
         Msg::Link(link) => on_link(model, link, &mut effects),
         Msg::Event(event) => daemon::on_event(model, *event, &mut effects),
         Msg::Answer(answer) => daemon::on_answer(model, *answer, &mut effects),
@@ -77,8 +79,18 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     effects
 }
 
-fn clock(model: &mut Model, now: i64) {
+fn clock(model: &mut Model, now: i64, effects: &mut Vec<Effect>) {
     model.now = now;
+    if let Some(test) = &model.test {
+        if now - test.since > MAX_TEST {
+            let said = format!("no result of the test of {}: the daemon tests one after the other", test.name);
+            model.complain(format!("{said}; yagi check --list"));
+            model.test = None;
+            model.dirty = true;
+        } else if test.before.is_some() {
+            effects.push(Effect::Fetch(Ask::Tested(test.id)));
+        }
+    }
     let over = model.toast.as_ref().is_some_and(|t| t.until <= now);
     if over {
         model.toast = None;
@@ -110,6 +122,7 @@ fn on_failed(model: &mut Model, ask: &Ask, fault: &crate::client::Fault) {
     match ask {
         Ask::Page(view, _) => pages::failed(model, *view),
         Ask::Tree => model.tree_asked = false,
+        Ask::Tested(_) => model.test = None,
         Ask::Probe(_) => return wizard::failed(model, fault.to_string()),
         // An older daemon has none.
         Ask::Jobs => return,

@@ -5,10 +5,52 @@ use serde_json::{Value, json};
 
 use crate::fake::Rows;
 
+/// Lists without a view, with a name that wants to break the screen.
+pub fn aside(word: &str) -> Value {
+    let foul = "\u{1b}[2Jevil\u{202e}";
+    match word {
+        "blocks" => {
+            json!([{"ip": "203.0.113.9", "since": 1_795_499_000, "until": 1_795_500_300, "reason": format!("guesses {foul}"),
+            "actor": "root(0)", "refused": 12}])
+        }
+        "rules" => json!([
+            {"id": 4, "version": 2, "position": 1, "name": format!("no {foul}"), "source": null, "enabled": true,
+                "when": [{"field": "group", "matches": "adult"}], "then": {"do": "exclude"}},
+            {"id": 5, "version": 1, "position": 2, "name": "shorter names", "source": 1, "enabled": false, "then": {"do": "rename", "to": "$1"}}]),
+        "lineup" => {
+            json!([{"source": 1, "name": "prov-a", "generation": 12, "held": {"at": 1_795_499_000, "reason": "too few channels: 3 of 412", "kept": true},
+
+            "generations": [{"number": 12, "at": 1_795_400_000, "cause": "refresh", "added": 2, "changed": 1, "retired": 0, "listed": 412},
+                {"number": 11, "at": 1_795_300_000, "cause": format!("refresh {foul}"), "added": 0, "changed": 4, "retired": 1, "listed": 410}]}])
+        }
+        "jobs" => {
+            json!([{"id": 7, "name": "prov-a", "source": 1, "state": "running", "step": "reading", "done": 1200, "total": 4120,
+            "unit": "entries", "started_at": 1_795_499_990, "elapsed_ms": 10_000, "actor": "root(0)"}])
+        }
+        "engines" => {
+            json!([{"id": 1, "name": "127.0.0.1:6878", "url": "http://127.0.0.1:6878", "state": "up", "version": "3.2", "sessions": 2,
+            "capacity": 0, "last_error": null, "failures": 0, "resting_s": 0}])
+        }
+        "changes" => json!([
+            {"id": 41, "at": 1_795_498_000, "actor": "root(0)", "noun": "channels", "change": "updated", "row": 1001, "name": "Rai 1 HD",
+                "rows": 1, "summary": format!("number 7 -> 12 {foul}"), "undoable": true},
+            {"id": 40, "at": 1_795_497_000, "actor": "schedule", "noun": "sources", "change": "bulk", "row": 1, "name": "prov-a",
+                "rows": 12, "summary": "refreshed", "undoable": false}]),
+        _ => json!([]),
+    }
+}
+
 /// None: the rows decide.
 pub fn answer(rows: &Rows, method: &Method, path: &[&str], body: &str) -> Option<Value> {
     let ask: Value = serde_json::from_str(body).unwrap_or_default();
     Some(match (method.as_str(), path) {
+        ("GET", [word @ ("blocks" | "rules" | "lineup" | "engines")]) => {
+            let list = aside(word);
+            json!({"rev": 7, "total": list.as_array().map_or(0, Vec::len), "rows": list})
+        }
+        ("POST", ["blocks"]) => {
+            json!({"ip": ask["ip"], "since": 1_795_499_000, "until": 1_795_499_600, "reason": ask["reason"], "actor": "root(0)", "refused": 0})
+        }
         ("POST", ["apply"]) => applied(&ask),
         ("POST", [noun, "bulk"]) => bulk(noun, &rows.lists[*noun], &ask),
         ("POST", ["undo" | "redo"]) => {

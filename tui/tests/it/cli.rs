@@ -55,9 +55,11 @@ fn json_is_the_rows_of_the_api() {
     let lists = typical().lists;
     // A row may have fields more than the fake's: their defaults.
     for noun in ["streams", "clients", "channels", "categories", "users", "sources", "settings"] {
-        let list: &[&str] =
-            if matches!(noun, "streams" | "clients") { &[noun, "--json"] } else { &[noun, "list", "--json"] };
-        let rows = house.json(list);
+        // A bare noun is its list.
+        let rows = house.json(&[noun, "--json"]);
+        if !matches!(noun, "streams" | "clients") {
+            assert_eq!(house.json(&[noun, "list", "--json"]), rows, "{noun}");
+        }
         assert_eq!(rows.as_array().unwrap().len(), lists[noun].len(), "{noun}");
         for (row, expected) in rows.as_array().unwrap().iter().zip(&lists[noun]) {
             for (key, value) in expected.as_object().unwrap() {
@@ -123,7 +125,9 @@ fn exit_codes_tell_the_cause() {
     assert_eq!(house.fails(&["kick", "99"]).0, 3);
     assert_eq!(house.fails(&["channels", "show", "No Such Channel"]).0, 3);
     assert_eq!(house.fails(&["settings", "set", "nonsense", "1"]).0, 4);
-    assert_eq!(house.fails(&["users"]).0, 2);
+    assert_eq!(house.fails(&["users", "no-such-verb"]).0, 2);
+    assert_eq!(house.fails(&["streams", "failover", "No Such Stream"]).0, 3);
+    assert_eq!(house.fails(&["streams", "failover", "Rai 1 HD", "--to", "0"]).0, 2);
     assert_eq!(house.fails(&["no-such-verb"]).0, 2);
     assert_eq!(house.fails(&["channels", "add", "X", "gopher://host/x"]).0, 4);
 
@@ -192,4 +196,95 @@ fn an_empty_list_is_an_empty_array() {
     for args in [vec!["streams", "--json"], vec!["users", "list", "--json"], vec!["channels", "list", "--json"]] {
         assert_eq!(yagi(&fake.socket, &args).stdout, b"[]\n", "{args:?}");
     }
+}
+
+#[test]
+fn a_stream_is_moved_and_an_address_let_in_again() {
+    let house = house();
+    let said = house.run(&["streams", "failover", "Rai 1 HD", "--to", "2"]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "Rai 1 HD moves from source 1 to source 2\n");
+    assert_eq!(house.run(&["streams", "failover", "1"]).status.code(), Some(0));
+    assert_eq!(house.json(&["blocks", "--json"])[0]["ip"], "203.0.113.9");
+    assert_eq!(house.run(&["blocks", "add", "203.0.113.9", "--for", "2h"]).status.code(), Some(0));
+    assert_eq!(house.run(&["blocks", "rm", "203.0.113.9"]).status.code(), Some(0));
+    assert_eq!(house.run(&["jobs", "cancel", "7"]).status.code(), Some(0));
+    let sent: Vec<String> = house.fake.seen().into_iter().filter(|r| !r.starts_with("GET")).collect();
+    assert_eq!(
+        sent,
+        [
+            r#"POST /api/streams/1/failover {"source":1}"#,
+            "POST /api/streams/1/failover {}",
+            r#"POST /api/blocks {"ip":"203.0.113.9","seconds":7200,"reason":""}"#,
+            "DELETE /api/blocks/203%2E0%2E113%2E9 ",
+            "DELETE /api/jobs/7 ",
+        ]
+    );
+}
+
+#[test]
+fn what_is_exported_is_what_an_import_reads() {
+    let house = house();
+    {
+        let mut rows = house.fake.rows.lock().unwrap();
+        let row = &mut rows.lists.get_mut("channels").unwrap()[0];
+        row["name"] = "Law, Order and \"Quotes\"".into();
+        row["radio"] = true.into();
+        row["guide_shift_min"] = (-90).into();
+        row["catchup"] = serde_json::json!({"mode": "append", "days": 7, "source": "?utc=${start}"});
+        row["sources"] = serde_json::json!([
+            {"url": "http://a.example/live/u/p/1.ts", "headers": [["User-Agent", "Box/1.0 (a; b)"], ["X-Key", "a&b=c d"]]},
+            {"url": "acestream://0123456789abcdef0123456789abcdef01234567"},
+            {"url": "http://b.example/1.ts", "headers": [["User-Agent", "Other"]]}]);
+    }
+    let text = house.run(&["channels", "export"]).stdout;
+    let expected: Vec<yagi_api::Channel> = house
+        .json(&["channels", "--json"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| serde_json::from_value(row.clone()).unwrap())
+        .collect();
+    let mut reader = yagid::playlist::m3u::Reader::new(Box::new(std::io::Cursor::new(text)), 1000).unwrap();
+    for channel in &expected {
+        let read = reader.next().unwrap().unwrap();
+        assert_eq!(read.name, channel.name.replace('"', "'"));
+        assert_eq!((&read.guide_id, read.number, read.radio), (&channel.guide_id, channel.number, channel.radio));
+        assert_eq!((read.shift_min, &read.catchup), (channel.guide_shift_min, &channel.catchup));
+        assert_eq!(read.sources, channel.sources);
+        assert!(!read.group.is_empty());
+    }
+    assert!(reader.next().unwrap().is_none());
+    assert_eq!((reader.summary.entries, reader.summary.skipped), (3, 0), "{:?}", reader.summary.notes);
+}
+
+/// What the shell is offered for the last word.
+fn offered(house: &House, words: &[&str]) -> Vec<String> {
+    let out = Command::new(env!("CARGO_BIN_EXE_yagi"))
+        .env_clear()
+        .env("YAGI_SOCKET", &house.fake.socket)
+        .env("COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+        .env("_CLAP_IFS", "\n")
+        .arg("--")
+        .arg("yagi")
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shell_is_offered_names_that_the_daemon_knows() {
+    let house = house();
+    assert_eq!(offered(&house, &["users", "show", "da"]), ["dario"]);
+    assert!(offered(&house, &["users", "rm", ""]).contains(&"alice".to_owned()));
+    assert_eq!(offered(&house, &["url", "car"]), ["carla"]);
+    assert_eq!(offered(&house, &["sources", "refresh", "prov"]), ["prov-a"]);
+    assert_eq!(offered(&house, &["settings", "set", "lim"]), ["limit_policy"]);
+    assert_eq!(offered(&house, &["channels", "show", "Das"]), ["Das\\ Erste"], "as bash takes it");
+    assert_eq!(offered(&house, &["kick", "bo"]), ["bob"]);
+    assert_eq!(offered(&house, &["channels", "ren"]), ["renumber"], "words are completed as ever");
+    house.fake.rows.lock().unwrap().lists.clear();
+    assert_eq!(offered(&house, &["users", "show", "da"]), Vec::<String>::new(), "a daemon that refuses");
 }

@@ -341,6 +341,7 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
         ("GET", ["status"]) => full(200, &status(rows)),
         ("GET", ["guide"]) => full(200, &guide()),
         ("GET", ["jobs"]) => full(200, &json!({"rev": 7, "total": 0, "rows": []})),
+        ("DELETE", ["blocks" | "jobs", _]) => full(204, &Value::Null),
         ("GET", ["guide", "channels"]) => {
             let rows = &rows.lists["guide"];
             full(200, &json!({"rev": 7, "total": rows.len(), "rows": rows}))
@@ -367,6 +368,7 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
         ("GET", [noun]) if rows.lists.contains_key(*noun) => {
             let words: Vec<String> = param("q")
                 .unwrap_or_default()
+                .replace("%22", "")
                 .split("%20")
                 .filter(|w| !w.is_empty())
                 .map(|w| w.to_lowercase())

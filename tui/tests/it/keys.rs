@@ -357,3 +357,103 @@ fn a_suggestion_is_taken_with_a_key() {
     stage.keys("A");
     assert_eq!(one(stage.keys("y")).body.unwrap()["min_score"].as_f64().unwrap() as f32, 0.9);
 }
+
+#[test]
+fn lists_without_a_view_are_shown_by_their_names_and_enter_acts() {
+    let mut stage = Stage::new("typical", (80, 24));
+    let show = |stage: &mut Stage, word: &str| {
+        stage.press(KeyCode::Esc);
+        stage.keys(&format!(":{word}"));
+        stage.press(KeyCode::Enter);
+        let screen = stage.screen();
+        assert!(!screen.chars().any(|c| c != '\n' && yagi_api::text::is_foul(c)), "{word}: {screen}");
+        screen
+    };
+    assert!(show(&mut stage, "blocks").contains("203.0.113.9"));
+    let unblock = one(stage.press(KeyCode::Enter));
+    assert_eq!((unblock.verb, unblock.path.as_str()), (Verb::Delete, "/api/blocks/203%2E0%2E113%2E9"));
+    assert!(show(&mut stage, "rules").contains("exclude in all playlists"));
+    let off = one(stage.press(KeyCode::Enter));
+    assert_eq!((off.path.as_str(), off.body), ("/api/rules/4", Some(json!({"enabled": false, "version": 2}))));
+    assert!(show(&mut stage, "lineup").contains("HELD BACK, too few channels: 3 of 412"));
+    assert!(sent(stage.press(KeyCode::Enter)).is_empty(), "it asks first");
+    assert_eq!(one(stage.keys("y")).path, "/api/lineup/1/accept");
+    show(&mut stage, "lineup");
+    stage.keys("jj");
+    assert!(sent(stage.press(KeyCode::Enter)).is_empty());
+    assert_eq!(one(stage.keys("y")).body, Some(json!({"to": 11})));
+    show(&mut stage, "jobs");
+    assert!(sent(stage.press(KeyCode::Enter)).is_empty());
+    assert_eq!(one(stage.keys("y")).path, "/api/jobs/7");
+    assert!(show(&mut stage, "engines").contains("127.0.0.1:6878 up"));
+    assert!(stage.press(KeyCode::Enter).is_empty());
+    let screen = show(&mut stage, "changes");
+    assert!(screen.contains("prov-a (for good): refreshed"), "{screen}");
+    assert!(sent(stage.press(KeyCode::Enter)).is_empty());
+    let undo = one(stage.keys("y"));
+    assert_eq!((undo.path.as_str(), undo.body), ("/api/undo", Some(json!({"id": 41}))));
+}
+
+#[test]
+fn a_channel_is_tested_until_a_newer_result_is_there() {
+    let mut stage = Stage::new("typical", (80, 24));
+    stage.keys("3");
+    let check = yagi_api::Check { at: 100, alive: true, ..yagi_api::Check::default() };
+    stage.check = Some(check.clone());
+    let start = one(stage.keys("T"));
+    assert_eq!((start.path.as_str(), start.body), ("/api/checks", Some(json!({"ids": [1001]}))));
+    stage.feed(Msg::Clock(crate::stage::NOW + 1));
+    assert!(stage.screen().contains("is being opened"), "the former result is none: {}", stage.screen());
+    stage.check = Some(yagi_api::Check { at: 101, video: "h264".into(), width: 1920, height: 1080, ..check });
+    stage.feed(Msg::Clock(crate::stage::NOW + 2));
+    let screen = stage.screen();
+    assert!(screen.contains("Test of Rai 1 HD") && screen.contains("h264 1920x1080"), "{screen}");
+    stage.press(KeyCode::Esc);
+    // One that never comes is given up.
+    stage.keys("T");
+    stage.feed(Msg::Clock(crate::stage::NOW + 200));
+    assert!(stage.screen().contains("no result of the test"), "{}", stage.screen());
+    assert!(stage.feed(Msg::Clock(crate::stage::NOW + 201)).is_empty());
+    // Marked ones are queued together.
+    let many = one(stage.keys("3  T"));
+    assert_eq!(many.body, Some(json!({"ids": [1001, 1002]})));
+}
+
+#[test]
+fn a_channels_address_is_of_a_user_to_choose() {
+    for keys in ["1U", "3U"] {
+        let mut stage = Stage::new("typical", (80, 24));
+        stage.keys(keys);
+        assert!(stage.screen().contains("For which user?"), "{}", stage.screen());
+        stage.keys("j");
+        stage.press(KeyCode::Enter);
+        let screen = stage.screen();
+        assert!(screen.contains("> Stream") && !screen.contains("Xk3v9pQ2tW7m"), "{screen}");
+        let copied = stage.keys("y");
+        assert!(
+            matches!(&copied[..], [Effect::Copy { text, .. }] if text.ends_with("/live/bob/Xk3v9pQ2tW7m/1001.ts")),
+            "{copied:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_moves_to_its_next_source_by_a_key_and_a_command() {
+    let mut stage = Stage::new("typical", (80, 24));
+    let id = stage.model.selected_stream().unwrap().id;
+    let moved = one(stage.keys("F"));
+    assert_eq!((moved.verb, moved.path, moved.destructive), (Verb::Post, format!("/api/streams/{id}/failover"), false));
+    stage.keys(":failover das erste");
+    assert_eq!(one(stage.press(KeyCode::Enter)).path, "/api/streams/2/failover");
+}
+
+#[test]
+fn a_filter_takes_expressions() {
+    let mut stage = Stage::new("typical", (80, 24));
+    stage.keys("/~^rai");
+    assert!(stage.screen().contains("Rai 1 HD") && !stage.screen().contains("Das Erste"), "{}", stage.screen());
+    stage.keys("(");
+    assert!(stage.screen().contains("nothing matches"), "half an expression matches nothing: {}", stage.screen());
+    stage.press(KeyCode::Esc);
+    assert!(stage.screen().contains("Das Erste"));
+}

@@ -187,3 +187,32 @@ fn no_colour_is_no_colour_and_a_bad_configuration_is_told() {
         assert!(!text.contains(colour), "{colour:?}");
     }
 }
+
+/// What the following test runs in a terminal of its own.
+#[test]
+#[ignore = "panics on purpose, in the terminal of another test"]
+fn panics_amid_a_frame() {
+    let guard = yagi::term::Guard::take().unwrap();
+    let mut screen = yagi::term::screen().unwrap();
+    let model = yagi::model::Model::new(yagi::theme::Theme::default(), (80, 24), 0);
+    screen
+        .draw(|frame| {
+            yagi::screens::view(&model, frame);
+        })
+        .unwrap();
+    let drawn = screen.draw(|_| panic!("a bug amid a frame"));
+    drop((drawn.map(drop), guard));
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_is_read_on_it() {
+    let itself = std::env::current_exe().unwrap();
+    let args = ["pty::panics_amid_a_frame", "--exact", "--ignored", "--nocapture", "--test-threads", "1"];
+    let mut terminal = Terminal::of(itself.as_os_str(), &args, &[]);
+    terminal.wait("a first frame", |seen| String::from_utf8_lossy(&seen.bytes).contains("[1 Streams]"));
+    let status = terminal.child.wait().unwrap();
+    assert!(!status.success());
+    terminal.wait("the end of output", |seen| seen.ended);
+    terminal.is_restored();
+    terminal.shows("a bug amid a frame");
+}

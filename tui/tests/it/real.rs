@@ -252,3 +252,140 @@ fn a_restart_of_the_real_daemon_is_survived_and_two_interfaces_agree() {
         terminal.is_left_clean();
     }
 }
+
+/// One request on the admin socket, as curl sends it: status and body.
+fn curl(socket: &Path, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+#[test]
+fn two_interfaces_and_curl_edit_at_once_and_agree() {
+    let house = House::new();
+    let id = house.channel("Channel One");
+    let (mut one, mut two) = (Terminal::open(&house.socket()), Terminal::open(&house.socket()));
+    for terminal in [&mut one, &mut two] {
+        terminal.shows("[live]");
+        terminal.press("3");
+        terminal.shows("Channel One");
+        terminal.press("e");
+        terminal.shows("Edit channel");
+    }
+    // All three have read the same version; the first to save wins, the others are told.
+    let path = format!("/api/channels/{id}");
+    let (status, _) = curl(&house.socket(), "PATCH", &path, r#"{"name": "By curl", "version": 1}"#);
+    assert_eq!(status, 200);
+    one.press("\x15By one\x13");
+    one.shows("now: By curl");
+    let (status, _) = curl(&house.socket(), "PATCH", &path, r#"{"name": "Late curl", "version": 1}"#);
+    assert_eq!(status, 409);
+    one.press("\x13");
+    one.shows("u to undo");
+    two.press("\x15By two\x13");
+    two.shows("now: By one");
+    // The second gives way.
+    two.press("\x1b");
+    two.shows("Esc again leaves");
+    two.press("\x1b");
+    two.wait("the form to close", |seen| !seen.parser.screen().contents().contains("Edit channel"));
+    for terminal in [&one, &two] {
+        terminal.shows("By one");
+    }
+    assert!(curl(&house.socket(), "GET", &path, "").1.contains("\"name\":\"By one\""));
+    for mut terminal in [one, two] {
+        terminal.press("\x03");
+        terminal.is_left_clean();
+    }
+}
+
+/// `cargo test --release -p yagi --test it terminal_figures -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a check"]
+#[allow(clippy::disallowed_methods, reason = "the thread is the test's own, and what is counted is a time")]
+fn terminal_figures() {
+    const CHANNELS: u32 = 200_000;
+    let house = House::new();
+    let (name, password) = house.user("alice");
+    for from in (0..CHANNELS).step_by(20_000) {
+        let row = |i: u32| {
+            format!(
+                r#"{{"op":"create","noun":"channels","row":{{"name":"Channel {i} HD","guide_id":"channel{i}.example","sources":[{{"url":"{}"}}]}}}}"#,
+                if i < 20 { "testcard:".to_owned() } else { format!("http://upstream.example:8080/live/u/p/{i}.ts") }
+            )
+        };
+        let list = (from..from + 20_000).map(row).collect::<Vec<_>>().join(",");
+        let (status, body) = curl(&house.socket(), "POST", "/api/apply", &format!(r#"{{"operations":[{list}]}}"#));
+        assert_eq!(status, 200, "{}", &body[..body.len().min(300)]);
+    }
+    let kind = if cfg!(debug_assertions) { "unoptimised" } else { "release" };
+    let full = |seen: &crate::terminal::Seen, word: &str| {
+        let text = seen.parser.screen().contents();
+        text.contains(word) && text.lines().last().is_some_and(|l| l.contains("help"))
+    };
+    let mut times: [Vec<u128>; 3] = Default::default();
+    for _ in 0..15 {
+        let began = Instant::now();
+        let mut terminal = Terminal::open(&house.socket());
+        terminal.wait("a frame", |seen| full(seen, "[1 Streams]"));
+        times[0].push(began.elapsed().as_millis());
+        terminal.wait("the daemon's figures", |seen| full(seen, "[live]") && full(seen, "read-write"));
+        times[1].push(began.elapsed().as_millis());
+        let began = Instant::now();
+        terminal.press("3");
+        terminal.wait("channels", |seen| full(seen, "Channel 3 HD") && full(seen, "200000"));
+        times[2].push(began.elapsed().as_millis());
+        terminal.press("\x03");
+        terminal.is_left_clean();
+    }
+    let what = ["start to first frame", "start to live figures", "key to rows of 200,000 channels"];
+    for (times, what) in times.iter_mut().zip(what) {
+        times.sort_unstable();
+        println!(
+            "{kind}: {what}: median {} ms, worst of {} {} ms",
+            times[times.len() / 2],
+            times.len(),
+            times[times.len() - 1]
+        );
+    }
+    // Idle, then twenty streams with a viewer each.
+    let terminal = Terminal::open(&house.socket());
+    terminal.shows("[live]");
+    let sent = |terminal: &Terminal| terminal.seen.0.lock().unwrap().bytes.len();
+    let second = || std::thread::sleep(std::time::Duration::from_secs(1));
+    (0..3).for_each(|_| second());
+    let before = sent(&terminal);
+    (0..10).for_each(|_| second());
+    println!("{kind}: bytes in 10 s without streams: {}", sent(&terminal) - before);
+    let ids: Vec<u32> = (0..20).map(|i| house.app.library.catalog().channels()[i].id.0).collect();
+    let viewers: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let mut viewer = house.ask(&format!("/live/{name}/{password}/{id}.ts"));
+            std::thread::spawn(move || std::io::copy(&mut viewer, &mut std::io::sink()))
+        })
+        .collect();
+    terminal.shows("20 streams");
+    (0..5).for_each(|_| second());
+    let mut seconds: Vec<usize> = Vec::new();
+    for _ in 0..20 {
+        let before = sent(&terminal);
+        second();
+        seconds.push(sent(&terminal) - before);
+    }
+    seconds.sort_unstable();
+    let (median, most) = (seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
+    println!("{kind}: bytes in a second with 20 streams at 80x24: median {median}, most {most}");
+    drop(terminal);
+    drop(house);
+    drop(viewers);
+}

@@ -27,6 +27,10 @@ pub struct Stage {
     pub model: Model,
     rows: Rows,
     huge: bool,
+    /// The last check of every channel.
+    pub check: Option<yagi_api::Check>,
+    /// A short link that every user has.
+    pub short: Option<String>,
     /// Of the last key: far from the next one, so that digits are views.
     at_ms: u64,
 }
@@ -44,7 +48,7 @@ impl Stage {
             _ => fake::typical(),
         };
         let model = Model::new(theme, size, NOW);
-        let mut stage = Self { model, rows, huge: kind == "huge", at_ms: 0 };
+        let mut stage = Self { model, rows, huge: kind == "huge", check: None, short: None, at_ms: 0 };
         let hello =
             json!({"version": "0.1.0", "api": 1, "boot_id": "b", "write": true, "host": "tv1", "actor": "root(0)"});
         stage.feed(Msg::Answer(Box::new(Answer::Hello(from_value(hello).unwrap()))));
@@ -154,7 +158,19 @@ impl Stage {
             Ask::Page(View::Guide, q) => Answer::GuideRows(q.clone(), page(self.list("guide"))),
             Ask::Page(_, q) => Answer::Sources(q.clone(), page(self.list("sources"))),
             Ask::Edit(view, id) => Answer::Edit(*view, row(view.nouns().1, *id)?),
-            Ask::Urls { user, fresh, .. } => Answer::Urls(from_value(fake::urls(user)).unwrap(), *fresh),
+            Ask::Urls { user, fresh, channel, .. } => {
+                let mut urls = fake::urls(user);
+                if let Some(id) = channel {
+                    urls["stream"] = json!(format!("http://tv1.lan:8080/live/{user}/Xk3v9pQ2tW7m/{id}.ts"));
+                }
+                if let Some(short) = &self.short {
+                    urls["short"] = json!(short);
+                }
+                Answer::Urls(from_value(urls).unwrap(), *fresh, *channel)
+            }
+            Ask::Viewers(channel) => Answer::Viewers(*channel, from_value(self.list("users")).unwrap()),
+            Ask::Tested(id) => Answer::Tested(*id, self.check.clone()),
+            Ask::Aside(aside) => Answer::Aside(*aside, crate::canned::aside(aside.word())),
             Ask::Probe(url) => Answer::Probe(from_value(fake::probe(url)).unwrap()),
             Ask::LogFilter => Answer::LogFilter(from_value(json!({"filter": "info", "configured": "info"})).unwrap()),
             Ask::Detail(id) => Answer::Detail(from_value(fake::detail(&row("channels", *id)?)).unwrap()),

@@ -1,6 +1,7 @@
 //! The interface in a real terminal: a pseudo-terminal, its screen, and every byte that was sent to it.
 
 use std::{
+    ffi::OsStr,
     io::{Read, Write},
     path::Path,
     sync::{Arc, Condvar, Mutex},
@@ -48,14 +49,20 @@ impl Terminal {
 
     /// The same with more of an environment.
     pub fn with(socket: &Path, environment: &[(&str, &str)]) -> Self {
+        let socket = [("YAGI_SOCKET", socket.to_str().unwrap())];
+        Self::of(OsStr::new(env!("CARGO_BIN_EXE_yagi")), &[], &[&socket, environment].concat())
+    }
+
+    /// Any program.
+    pub fn of(program: &OsStr, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_yagi"));
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
         command.env_clear();
         for (key, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("TZ", "UTC")] {
             command.env(key, value);
         }
-        command.env("YAGI_SOCKET", socket);
         environment.iter().for_each(|(key, value)| command.env(key, value));
         let child = pty.slave.spawn_command(command).unwrap();
         drop(pty.slave);

@@ -362,8 +362,10 @@ fn an_address_can_be_scanned_and_asked_for_alone() {
 fn scripts_and_pages_are_made_from_the_words() {
     let house = house();
     for (shell, word) in [("bash", "_yagi"), ("zsh", "#compdef yagi"), ("fish", "complete -c yagi")] {
-        let script = house.text(&["completions", shell]);
+        let script = house.text(&["completions", shell, "--static"]);
         assert!(script.contains(word) && script.contains("renumber"), "{shell}");
+        let asking = house.text(&["completions", shell]);
+        assert!(asking.contains("COMPLETE") && asking.contains("yagi"), "{shell}");
     }
     let dir = house.dir.path().join("man");
     house.text(&["man", dir.to_str().unwrap()]);

@@ -202,37 +202,53 @@ fn a_tick_with_new_figures_costs_less_than_two_kilobytes() {
     assert!(!stage.model.dirty);
 }
 
+/// What a phone reads off the cells: each is two modules, one above the other; dark is what is inked, on whatever is white there.
+fn scanned(stage: &Stage) -> Option<String> {
+    let buffer = stage.buffer();
+    let (w, h) = (usize::from(buffer.area.width), usize::from(buffer.area.height) * 2);
+    let inked = |x: usize, y: usize| {
+        let cell = &buffer[(u16::try_from(x).unwrap(), u16::try_from(y / 2).unwrap())];
+        let painted = cell.bg == Color::Rgb(255, 255, 255) && cell.fg == Color::Rgb(0, 0, 0);
+        let (upper, lower) = match cell.symbol() {
+            "█" => (true, true),
+            "▀" => (true, false),
+            "▄" => (false, true),
+            _ => (false, false),
+        };
+        painted && if y.is_multiple_of(2) { upper } else { lower }
+    };
+    // Some pixels for each module.
+    const PIXELS: usize = 4;
+    let mut photo = rqrr::PreparedImage::prepare_from_greyscale(w * PIXELS, h * PIXELS, |x, y| {
+        if inked(x / PIXELS, y / PIXELS) { 0 } else { 255 }
+    });
+    let grids = photo.detect_grids();
+    assert!(grids.len() <= 1, "one code is seen");
+    grids.first().map(|grid| grid.decode().unwrap().1)
+}
+
 #[test]
 fn the_code_on_the_screen_is_the_link() {
-    for large in [false, true] {
-        let mut stage = Stage::new("typical", (140, 50));
-        stage.keys("5U");
-        if large {
-            stage.keys("Q");
+    let short = "http://tv1.lan:8080/p/9fK2xQ7bTmW4sR8dYc3vNa";
+    let long = "http://tv1.lan:8080/get.php?username=alice&password=Xk3v9pQ2tW7m&type=m3u_plus&output=ts";
+    let sizes = [(40, 10), (60, 20), (80, 24), (100, 30), (120, 40), (140, 40), (140, 50), (200, 60)];
+    for size in sizes {
+        for (link, with_short) in [(long, false), (short, true)] {
+            for large in [false, true] {
+                let mut stage = Stage::new("typical", size);
+                stage.short = with_short.then(|| short.to_owned());
+                stage.keys(if large { "5UQ" } else { "5U" });
+                let seen = scanned(&stage);
+                // What does not fit is not drawn at all, and said.
+                match seen {
+                    Some(text) => assert_eq!(text, link, "{size:?} {large}"),
+                    None if large => assert!(stage.screen().contains("too small"), "{size:?}:\n{}", stage.screen()),
+                    None => assert!(stage.screen().contains("Q shows") || size.1 < 20, "{size:?}:\n{}", stage.screen()),
+                }
+                let must = (with_short && size.1 >= 24) || size.1 >= 50;
+                assert!(!must || scanned(&stage).is_some(), "{size:?} {link}");
+            }
         }
-        let buffer = stage.buffer();
-        // A cell is two modules, one above the other; dark is what is inked, on whatever is white there.
-        let (w, h) = (usize::from(buffer.area.width), usize::from(buffer.area.height) * 2);
-        let inked = |x: usize, y: usize| {
-            let cell = &buffer[(u16::try_from(x).unwrap(), u16::try_from(y / 2).unwrap())];
-            let painted = cell.bg == Color::Rgb(255, 255, 255) && cell.fg == Color::Rgb(0, 0, 0);
-            let (upper, lower) = match cell.symbol() {
-                "█" => (true, true),
-                "▀" => (true, false),
-                "▄" => (false, true),
-                _ => (false, false),
-            };
-            painted && if y.is_multiple_of(2) { upper } else { lower }
-        };
-        // As a phone sees it: some pixels for each module.
-        const PIXELS: usize = 4;
-        let mut photo = rqrr::PreparedImage::prepare_from_greyscale(w * PIXELS, h * PIXELS, |x, y| {
-            if inked(x / PIXELS, y / PIXELS) { 0 } else { 255 }
-        });
-        let grids = photo.detect_grids();
-        assert_eq!(grids.len(), 1, "one code is seen");
-        let (_, text) = grids[0].decode().unwrap();
-        assert_eq!(text, "http://tv1.lan:8080/get.php?username=alice&password=Xk3v9pQ2tW7m&type=m3u_plus&output=ts");
     }
 }
 
