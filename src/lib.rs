@@ -34,6 +34,7 @@ pub mod offline;
 pub mod playlist;
 pub mod probe;
 pub mod progress;
+pub mod readiness;
 pub mod refresh;
 pub mod routes;
 pub mod seats;

@@ -16,10 +16,12 @@ use yagi_api::{ClientState, LagPolicy};
 
 use super::{
     intake::Intake,
-    readiness::{Readiness, Ready},
     subscriber::{Place, Subscriber, Wrote, send},
 };
-use crate::seats::End;
+use crate::{
+    readiness::{Readiness, Ready},
+    seats::End,
+};
 
 pub struct Audience {
     subscribers: Slab<Subscriber>,

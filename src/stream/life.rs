@@ -20,6 +20,7 @@ use super::{
     audience::Audience,
     cutter::Cutter,
     failover::{Failover, Plan},
+    gather::{FLUSH_BYTES, Gather},
     intake::Intake,
     opening::{Opening, Outcome, open},
     subscriber::Subscriber,
@@ -30,11 +31,6 @@ use repair::Leaving;
 mod repair;
 
 const TICK: Duration = Duration::from_secs(1);
-/// Pending bytes that are sent at once.
-const FLUSH_BYTES: u64 = 64 << 10;
-/// Pending bytes that are sent at once when the upstream has no more and the window is short.
-const DRAINED_BYTES: u64 = 16 << 10;
-const SHORT_WINDOW: Duration = Duration::from_millis(10);
 
 struct Life {
     stream: Arc<Stream>,
@@ -57,7 +53,7 @@ struct Life {
     last_data: Instant,
     feed_since: Instant,
     first_packet: Option<Instant>,
-    first_pending: Option<Instant>,
+    gather: Gather,
     idle_since: Option<Instant>,
     tick: Tick,
     /// Set when a stream that never became live has no source left.
@@ -75,7 +71,7 @@ struct Tick {
 /// What woke the stream.
 enum Wake {
     Chunk(Result<Piece, UpstreamError>),
-    Sockets(std::io::Result<Vec<super::readiness::Ready>>),
+    Sockets(std::io::Result<Vec<crate::readiness::Ready>>),
     Join(Option<Join>),
     Asked,
     Opened(Outcome),
@@ -110,7 +106,7 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
         last_data: now,
         feed_since: now,
         first_packet: None,
-        first_pending: None,
+        gather: Gather::new(now),
         idle_since: None,
         tick: Tick { last: now, in_bytes: 0, out_bytes: 0, history: (0, 0) },
         verdict: None,
@@ -243,26 +239,22 @@ impl Life {
         if !self.is_live() && self.intake.is_ready(self.first_packet, now) {
             self.stream.phase.send_replace(Phase::Live);
         }
-        self.first_pending = self.first_pending.or((self.audience.pending(&self.intake) > 0).then_some(now));
-    }
-
-    /// The time that small chunks are gathered: none for a few viewers, more with their number, because system calls are
-    /// what costs.
-    fn window(&self) -> Duration {
-        let most = Duration::from_millis(self.shared.settings.load().flush_max_ms.into());
-        let viewers = u32::try_from(self.audience.len()).unwrap_or(u32::MAX);
-        (Duration::from_micros(500) * viewers.saturating_sub(3).min(1000)).min(most)
+        self.gather.came(self.audience.pending(&self.intake) > 0, now);
     }
 
     fn flush_if_due(&mut self, now: Instant) {
-        let pending = self.audience.pending(&self.intake);
-        let window = self.window();
-        let waited = self.first_pending.map_or(Duration::ZERO, |t| now.saturating_duration_since(t));
-        let due = pending >= FLUSH_BYTES || waited >= window || (window < SHORT_WINDOW && pending >= DRAINED_BYTES);
-        if pending > 0 && due {
+        self.gather.fit(self.audience.len(), Duration::from_millis(self.shared.settings.load().flush_max_ms.into()));
+        if self.gather.is_due(self.audience.pending(&self.intake), now) {
             self.audience.flush(&self.intake, now);
-            self.first_pending = None;
+            self.gather.sent();
             self.publish_sent();
+        }
+        if let Some(mark) = self.gather.mark(now)
+            && let Some(feed) = &self.feed
+            && let Err(e) = feed.wake_at(mark)
+        {
+            tracing::debug!(stream = self.stream.name, error = %e, "the kernel gathers nothing of this upstream");
+            self.gather.refuse();
         }
     }
 
@@ -354,6 +346,7 @@ impl Life {
         let rate = |bytes: u64| bytes * 8 * 1000 / u64::try_from(since_last.as_millis()).unwrap_or(1000).max(1);
         let in_rate = rate(in_bytes - self.tick.in_bytes);
         meter.in_bits_per_s.store(in_rate, Relaxed);
+        self.gather.plan(in_rate);
         let out_bytes = figures.out_bytes + meter.reel_bytes.load(Relaxed);
         meter.out_bits_per_s.store(rate(out_bytes - self.tick.out_bytes), Relaxed);
         let ring = self.intake.ring();
@@ -374,8 +367,7 @@ impl Life {
     /// When something happens by itself at the latest.
     fn next_deadline(&self) -> Instant {
         let tick = self.tick.last + TICK;
-        let flush = self.first_pending.map(|t| t + self.window());
-        flush.map_or(tick, |f| f.min(tick))
+        self.gather.deadline().map_or(tick, |due| due.min(tick))
     }
 }
 

@@ -5,7 +5,12 @@
 //! named (what an answer names is asked for through [`Ask::to`]); what may be a
 //! credential never crosses to another host or from https to http; heads are bounded and nothing waits past the deadline.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{
+    future::poll_fn,
+    os::fd::{AsFd as _, OwnedFd},
+    pin::Pin,
+    task::Poll,
+};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -172,6 +177,8 @@ async fn exchange(
     let port = url.port_or_known_default().unwrap_or(80);
     let (socket, peer) = socket::connect(outbound, &host, port, tls, ask.reach, deadline).await?;
     let request = request(outbound, ask)?;
+    // Only a convenience: without a descriptor to spare the kernel gathers nothing.
+    let tap = socket.tcp().as_fd().try_clone_to_owned().ok();
     let lost = |e: hyper::Error| UpstreamError::Unreachable(format!("{host}:{port}: {}", words(&e)));
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_READ)
@@ -201,7 +208,7 @@ async fn exchange(
         .map_err(|_| UpstreamError::Timeout("waiting for the answer to begin"))?
         .map_err(lost)?;
     let (head, incoming) = head.into_parts();
-    let body = Body { connection, over, incoming, peer: format!("{host}:{port}") };
+    let body = Body { connection, over, incoming, tap, peer: format!("{host}:{port}") };
     Ok((head.status, head.headers, body, outbound.behind(peer, ask.reach)))
 }
 
@@ -240,10 +247,16 @@ pub(super) struct Body {
     connection: Pin<Box<Connection>>,
     over: bool,
     incoming: Incoming,
+    /// The connection's socket, for its options.
+    tap: Option<OwnedFd>,
     peer: String,
 }
 
 impl Body {
+    pub(super) fn tap(&self) -> Option<&OwnedFd> {
+        self.tap.as_ref()
+    }
+
     /// The next piece, `None` at the proper end. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         loop {

@@ -3,7 +3,7 @@
 //! Owns the judgement whether an answer is a stream, or a playlist of one. Must not enter: packets (the ring aligns them),
 //! reconnecting (the stream decides). Invariant: a [`Body`] exists only when media bytes have come; a web page never is one.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header};
@@ -165,6 +165,10 @@ pub struct Body {
 }
 
 impl Body {
+    pub(super) fn tap(&self) -> Option<&OwnedFd> {
+        self.body.tap()
+    }
+
     /// Cancel-safe; as much as one read gave.
     pub(super) async fn next(&mut self) -> Result<Bytes, UpstreamError> {
         if let Some(first) = self.first.take() {

@@ -24,6 +24,7 @@ mod zip;
 
 use std::{
     net::SocketAddr,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,7 +33,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use yagi_api::{EngineRow, Locator, SourceId};
 
-use crate::{config::Config, secret::redact};
+use crate::{config::Config, readiness::wake_at, secret::redact};
 
 pub use fetch::{Caps, Conditions, FetchError, Fetched, Fetcher};
 pub use outbound::Reach;
@@ -333,6 +334,19 @@ impl Feed {
         watched(self.permit.as_ref(), self.inner.next()).await
     }
 
+    /// Whether the kernel can gather for this upstream ([`Feed::wake_at`]).
+    pub fn has_mark(&self) -> bool {
+        self.inner.tap().is_some()
+    }
+
+    /// From now on [`Feed::next`] is woken when `bytes` have come (1: any), or when the upstream ends or fails.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn wake_at(&self, bytes: u32) -> std::io::Result<()> {
+        self.inner.tap().map_or(Ok(()), |socket| wake_at(socket, bytes))
+    }
+
     /// Whether a viewer waits for the place of the account that this upstream holds.
     pub fn is_wanted_elsewhere(&self) -> bool {
         self.permit.as_ref().is_some_and(slots::Permit::is_wanted)
@@ -358,6 +372,15 @@ impl Feed {
 }
 
 impl Inner {
+    /// The socket of an upstream that is one.
+    fn tap(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Http(body) => body.tap(),
+            Self::Engine(engine) => engine.0.tap(),
+            _ => None,
+        }
+    }
+
     async fn next(&mut self) -> Result<Piece, UpstreamError> {
         match self {
             Self::TestCard(card) => Ok(Piece::Bytes(card.next().await)),

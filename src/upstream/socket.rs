@@ -34,6 +34,15 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Socket {
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
 /// Opens a connection to `host` (a name or an address, IPv6 unbracketed) by `deadline` at the latest, and says which of its
 /// addresses answered.
 pub(super) async fn connect(

@@ -64,6 +64,7 @@ impl Life {
             self.cutter.seam(&self.intake);
             self.intake.seam();
         }
+        self.gather.begin(feed.has_mark(), now);
         if let Some(old) = self.feed.replace(feed) {
             self.close(old);
         }

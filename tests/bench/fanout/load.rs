@@ -16,6 +16,8 @@ use rustix::{
 
 use super::source::{MARK, clock_us};
 
+/// A viewer that reads slowly takes so much at a time, as players do.
+const SIP: usize = 32 << 10;
 /// Of more viewers than this, one in so many is checked.
 const ALL_CHECKED: usize = 100;
 const CHECKED: usize = 25;
@@ -26,7 +28,7 @@ pub enum Appetite {
     Whole,
     /// Never again once it has had its first bytes.
     Stalled,
-    /// At half of this many bytes per second.
+    /// At half of this many bytes per second, in sips.
     Half(f64),
 }
 
@@ -37,6 +39,8 @@ pub struct Load {
     buffer: Vec<u8>,
     bursts: Option<Bursts>,
     churn: Option<Churn>,
+    /// Viewers that read at half the bit rate.
+    slow: Vec<usize>,
 }
 
 struct Viewer {
@@ -113,7 +117,7 @@ fn dial(port: u16, small: bool) -> std::io::Result<TcpStream> {
 impl Load {
     pub fn new(port: u16) -> Self {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
-        Self { port, viewers: Vec::new(), epoll, buffer: vec![0; 1 << 20], bursts: None, churn: None }
+        Self { port, viewers: Vec::new(), epoll, buffer: vec![0; 1 << 20], bursts: None, churn: None, slow: Vec::new() }
     }
 
     /// Adds viewers of a stream and waits until each has had a byte. `last`: no more will come.
@@ -234,6 +238,15 @@ impl Load {
 
     /// Reads what is there.
     fn turn(&mut self, wait_ms: i64) {
+        for &key in &self.slow {
+            let viewer = &mut self.viewers[key];
+            let Appetite::Half(rate) = viewer.appetite else { continue };
+            let due = viewer.since.elapsed().as_secs_f64() * rate / 2.0 - viewer.bytes as f64;
+            if due >= SIP as f64 {
+                let taken = recv(&viewer.socket, &mut self.buffer[..SIP], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+                viewer.bytes += taken.map_or(0, |(_, n)| n as u64);
+            }
+        }
         let mut events = Vec::with_capacity(1024);
         let wait = Timespec { tv_sec: 0, tv_nsec: wait_ms * 1_000_000 };
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait));
@@ -245,18 +258,16 @@ impl Load {
                 let _ = epoll::delete(&self.epoll, &viewer.socket);
                 continue;
             }
-            let mut most = self.buffer.len();
-            if let Appetite::Half(rate) = viewer.appetite {
-                let due = viewer.since.elapsed().as_secs_f64() * rate / 2.0 - viewer.bytes as f64;
-                most = most.min(due.max(0.0) as usize);
-                if most == 0 {
-                    continue;
-                }
+            if viewer.has_begun && matches!(viewer.appetite, Appetite::Half(_)) {
+                // Its next sip is a matter of time, not of what is there.
+                let _ = epoll::delete(&self.epoll, &viewer.socket);
+                self.slow.push(data.u64() as usize);
+                continue;
             }
             // MSG_TRUNC throws bytes away inside the kernel: the load must not cost more than the server.
             let flags =
                 RecvFlags::DONTWAIT | if viewer.check.is_some() { RecvFlags::empty() } else { RecvFlags::TRUNC };
-            match recv(&viewer.socket, &mut self.buffer[..most], flags) {
+            match recv(&viewer.socket, &mut self.buffer[..], flags) {
                 Ok((_, 0)) => {
                     let _ = epoll::delete(&self.epoll, &viewer.socket);
                 }

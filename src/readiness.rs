@@ -1,10 +1,14 @@
-//! One epoll set for all viewers of a stream, itself watched by the pump's runtime.
+//! What the kernel wakes a stream for: one epoll set for all of its viewers, and the low-water mark of its upstream.
 //!
-//! Owns the only `unsafe` of the daemon. Must not enter: what is done with the events. Invariant: a viewer costs one
+//! Owns the only `unsafe` of the daemon. Must not enter: what is done when it wakes. Invariant: a viewer costs one
 //! registration when it joins and nothing per write; the runtime wakes once, however many sockets are ready.
 #![allow(unsafe_code)]
 
-use std::{io, net::TcpStream, os::fd::OwnedFd};
+use std::{
+    io,
+    net::TcpStream,
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+};
 
 use rustix::event::{
     Timespec,
@@ -63,5 +67,62 @@ impl Readiness {
             Some(Ready { key: usize::try_from(data.u64()).ok()?, gone: flags.intersects(gone) })
         });
         Ok(named.collect())
+    }
+}
+
+/// The kernel wakes the reader of a TCP socket when `bytes` have come, or its end or a failure has; and at once if that
+/// much is there already. 1 is what sockets begin with.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn wake_at(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes.max(1)).unwrap_or(libc::c_int::MAX);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, so it is open for the length of the call; the value is a live `c_int`, and the
+    // length told is its own. The kernel only reads it.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            std::ptr::from_ref(&bytes).cast(),
+            length,
+        )
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, net::TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_reader_sleeps_until_enough_has_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut writer, _) = listener.accept().unwrap();
+        let set = epoll::create(CreateFlags::CLOEXEC).unwrap();
+        epoll::add(&set, &reader, EventData::new_u64(0), EventFlags::IN | EventFlags::ET).unwrap();
+        let wakes = |ms: i64| {
+            let mut events = Vec::with_capacity(4);
+            let wait = Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 };
+            epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), Some(&wait)).unwrap()
+        };
+        wake_at(&reader, 1000).unwrap();
+        writer.write_all(&[0; 999]).unwrap();
+        assert_eq!(wakes(50), 0);
+        writer.write_all(&[0; 1]).unwrap();
+        assert_eq!(wakes(900), 1);
+        wake_at(&reader, 5000).unwrap();
+        writer.write_all(&[0; 1]).unwrap();
+        assert_eq!(wakes(50), 0);
+        // What is there is told when the mark falls below it.
+        wake_at(&reader, 1).unwrap();
+        assert_eq!(wakes(900), 1);
+        wake_at(&reader, 5000).unwrap();
+        drop(writer);
+        assert_eq!(wakes(900), 1, "an end is told whatever the mark");
     }
 }
