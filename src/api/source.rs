@@ -126,7 +126,7 @@ fn zero(n: &u32) -> bool {
 #[serde(deny_unknown_fields)]
 pub struct SourceDraft {
     pub url: String,
-    /// When absent told by the address: `.xml` (also packed) and `xmltv` make a guide, the rest are playlists.
+    /// When absent told by the address: `.xml` (also packed), `xmltv` and files called epg or guide make a guide, the rest are playlists.
     #[serde(default)]
     pub kind: Option<SourceKind>,
     #[serde(default)]

@@ -18,6 +18,7 @@ use super::{
     xmltv::{Counts, Refusal},
 };
 use crate::{
+    aside,
     config::Import,
     library::{Library, Validators},
     progress::Progress,
@@ -108,9 +109,9 @@ async fn attempt(
     let (body, progress) = (fetched.body, fetcher.progress().clone());
     progress.step("reading", "bytes", None);
     let apply = move || apply(&guide, &body, max, deadline, window, facts, &progress);
-    let (counts, channels) = tokio::task::spawn_blocking(apply)
+    let (counts, channels) = aside::run(apply)
         .await
-        .map_err(|e| format!("reading the guide failed: {e}; please report this"))??;
+        .ok_or_else(|| "a bug stopped the reading of the guide; see the daemon's log".to_owned())??;
     report.seen = counts.programmes;
     report.skipped = counts.skipped;
     report.notes = counts.notes;

@@ -11,7 +11,7 @@ use yagi_api::{
 };
 
 use super::{
-    Answer, Library,
+    Answer, Begun, Library,
     channels::edited,
     edit::{Edit, Fault},
     lineup, rules,
@@ -131,13 +131,21 @@ pub struct Import<'a> {
     library: &'a Library,
     source: SourceId,
     wanted: Arc<HashSet<u32>>,
-    /// No number below it is free.
-    cursor: u32,
     /// Why it runs; a word of the generation.
     cause: &'static str,
+    so_far: SoFar,
+    /// The batch that the writer is at.
+    under_way: Option<Begun<SoFar>>,
+}
+
+/// What one batch hands to the next.
+#[derive(Default)]
+struct SoFar {
+    /// No number below it is free.
+    cursor: u32,
     /// The generation that it makes, once it changed anything.
     generation: Option<u32>,
-    pub tally: Tally,
+    tally: Tally,
     diff: SourceDiff,
 }
 
@@ -149,20 +157,21 @@ impl Library {
 
     /// Hold [`Library::import_lock`] from before [`Library::known`] until its end.
     pub fn import(&self, source: SourceId, wanted: HashSet<u32>, cause: &'static str) -> Import<'_> {
-        let (tally, diff) = (Tally::default(), SourceDiff::default());
-        Import { library: self, source, wanted: Arc::new(wanted), cursor: 1, cause, generation: None, tally, diff }
+        let so_far = SoFar { cursor: 1, ..SoFar::default() };
+        Import { library: self, source, wanted: Arc::new(wanted), cause, so_far, under_way: None }
     }
 }
 
 impl Import<'_> {
-    /// Applies up to [`BATCH`] entries in one transaction. Viewers see them when [`Import::finish`] swaps the snapshot.
+    /// Applies up to [`BATCH`] entries in one transaction. Viewers see them when [`Import::finish`] swaps the snapshot. Waits for the batch
+    /// before, whose failure it tells, and not for this one: the list is read on meanwhile.
     pub fn apply(&mut self, entries: Vec<(Place, Entry)>) -> Answer<()> {
+        self.settle()?;
         let (source, wanted) = (self.source, Arc::clone(&self.wanted));
-        let (mut cursor, mut tally, mut generation) = (self.cursor, self.tally, self.generation);
         let cause = self.cause;
         // On a failure the import is over, and nobody asks for the diff.
-        let mut diff = std::mem::take(&mut self.diff);
-        let (cursor, tally, generation, diff) = self.library.write_blocking("refresh", move |edit| {
+        let SoFar { mut cursor, mut generation, mut tally, mut diff } = std::mem::take(&mut self.so_far);
+        self.under_way = Some(self.library.write_begun("refresh", move |edit| {
             if !edit.state().sources.contains_key(&source) {
                 return Err(yagi_api::ApiError::not_found("source", source).into());
             }
@@ -185,15 +194,24 @@ impl Import<'_> {
                 }
             }
             remember(edit, source, cause, &mut generation, &formers)?;
-            Ok((cursor, tally, generation, diff))
-        })?;
-        (self.cursor, self.tally, self.generation, self.diff) = (cursor, tally, generation, diff);
+            Ok(SoFar { cursor, generation, tally, diff })
+        }));
+        Ok(())
+    }
+
+    /// Waits for the batch that the writer is at.
+    fn settle(&mut self) -> Answer<()> {
+        if let Some(batch) = self.under_way.take() {
+            self.so_far = batch.wait()?;
+        }
         Ok(())
     }
 
     /// Retires the missing rows, forgets old ones, keeps the report, swaps the snapshot and tells.
-    pub fn finish(self, gone: Vec<ChannelId>, report: RefreshReport, seen: Validators) -> Answer<RefreshReport> {
-        let Self { library, source, mut tally, mut diff, cause, mut generation, .. } = self;
+    pub fn finish(mut self, gone: Vec<ChannelId>, report: RefreshReport, seen: Validators) -> Answer<RefreshReport> {
+        self.settle()?;
+        let Self { library, source, cause, so_far, .. } = self;
+        let SoFar { mut generation, mut tally, mut diff, .. } = so_far;
         library.write_blocking("refresh", move |edit| {
             let mut formers = Vec::new();
             for id in gone {

@@ -194,11 +194,29 @@ impl Library {
         T: Send + 'static,
         F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
     {
+        self.write_begun(actor, change).wait()
+    }
+
+    /// The same without waiting for its end.
+    fn write_begun<T, F>(&self, actor: &str, change: F) -> Begun<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
+    {
         let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
-        let step = move |conn: &mut _, state: &mut _| {
-            transact(&door, conn, state, Step { actor: &actor, mode: Mode::Refresh }, change)
-        };
-        self.writer.run_blocking(step).unwrap_or_else(|_| closed()).map(|(value, _)| value)
+        Begun(self.writer.begin(move |conn, state| {
+            let step = Step { actor: &actor, mode: Mode::Refresh };
+            transact(&door, conn, state, step, change).map(|(value, _)| value)
+        }))
+    }
+}
+
+/// A change that is being made.
+struct Begun<T>(Result<store::Begun<Answer<T>>, store::Closed>);
+
+impl<T> Begun<T> {
+    fn wait(self) -> Answer<T> {
+        self.0.and_then(store::Begun::wait).unwrap_or_else(|_| closed())
     }
 }
 

@@ -84,7 +84,14 @@ fn guess(url: &str) -> SourceKind {
     let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
     let packings = [".gz", ".xz", ".zst", ".zip"];
     let stem = packings.iter().fold(path.as_str(), |path, end| path.trim_end_matches(end));
-    if stem.ends_with(".xml") || stem.contains("xmltv") { SourceKind::Guide } else { SourceKind::Playlist }
+    let name = stem.rsplit('/').next().unwrap_or_default();
+    let called =
+        ["epg", "guide"].iter().any(|word| name.contains(word)) && !name.ends_with(".m3u") && !name.ends_with(".m3u8");
+    if stem.ends_with(".xml") || stem.contains("xmltv") || (stem.contains("://") && called) {
+        SourceKind::Guide
+    } else {
+        SourceKind::Playlist
+    }
 }
 
 /// The host, or the file's name without its extension.

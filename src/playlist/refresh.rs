@@ -9,6 +9,7 @@ use yagi_api::{RefreshReport, Source};
 
 use super::job::{Cause, Job, Limits, unchanged};
 use crate::{
+    aside,
     clock::epoch_now,
     config::Import,
     library::Library,
@@ -89,7 +90,7 @@ async fn attempt(
     let max_unpacked = u64::from(caps.max_playlist_mib) << 20;
     let body = fetched.body;
     let previous = source.clone();
-    tokio::task::spawn_blocking(move || job.apply(&previous, &|| body.reader(max_unpacked)))
+    aside::run(move || job.apply(&previous, &|| body.reader(max_unpacked)))
         .await
-        .map_err(|_| "a bug stopped the refresh; see the daemon's log".to_owned())?
+        .ok_or_else(|| "a bug stopped the refresh; see the daemon's log".to_owned())?
 }

@@ -31,7 +31,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use self::{
     backup::{backup, restore},
     seal::Sealer,
-    writer::{Closed, Writer},
+    writer::{Begun, Closed, Writer},
 };
 
 /// Why the database cannot be opened. Each says what to do.

@@ -67,9 +67,18 @@ impl<S: Send + 'static> Writer<S> {
         T: Send + 'static,
         F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
     {
+        self.begin(job)?.wait()
+    }
+
+    /// Sends a job, from a thread that may block and has something else to do until it is done.
+    pub fn begin<T, F>(&self, job: F) -> Result<Begun<T>, Closed>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection, &mut S) -> T + Send + 'static,
+    {
         let (message, answer) = wrap(job);
         self.jobs.blocking_send(message).map_err(|_| Closed)?;
-        answer.blocking_recv().map_err(|_| Closed)
+        Ok(Begun(answer))
     }
 
     /// Runs what is queued, checkpoints, closes the file and ends the thread.
@@ -78,6 +87,15 @@ impl<S: Send + 'static> Writer<S> {
         if self.jobs.send(Message::Close(done)).await.is_ok() {
             let _ = closed.await;
         }
+    }
+}
+
+/// A job that was sent. It runs to its end, also when nobody waits.
+pub struct Begun<T>(oneshot::Receiver<T>);
+
+impl<T> Begun<T> {
+    pub fn wait(self) -> Result<T, Closed> {
+        self.0.blocking_recv().map_err(|_| Closed)
     }
 }
 

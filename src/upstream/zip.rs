@@ -19,8 +19,8 @@ const MAX_DIRECTORY: u64 = 1 << 20;
 /// The end record, its longest comment, and the pointer to its 64-bit form before it.
 const TAIL: u64 = 22 + 65_535 + 20;
 const BUFFER: usize = 64 << 10;
-/// What playlists and guides are called.
-const TEXTS: [&str; 5] = [".xml", ".xmltv", ".m3u", ".m3u8", ".txt"];
+/// What guides and playlists are called, packed once more or not: a later one goes before an earlier one.
+const TEXTS: [&[&str]; 3] = [&[".txt"], &[".m3u", ".m3u8"], &[".xml", ".xmltv"]];
 
 #[derive(Debug)]
 struct Member {
@@ -51,15 +51,16 @@ fn u64_at(bytes: &[u8], at: usize) -> io::Result<u64> {
     Ok(u64::from(u32_at(bytes, at)?) | u64::from(u32_at(bytes, at + 4)?) << 32)
 }
 
-/// Opens the text of the archive: the largest member that is called like one, else the largest. One that says itself that it is
+/// Opens the text of the archive: the largest guide, else the largest playlist, else the largest text, else the largest member. One that says itself that it is
 /// larger than `max` is refused before anything is unpacked.
 pub fn open(file: &Arc<File>, len: u64, max: u64) -> io::Result<Box<dyn Read + Send>> {
     let members = directory(file, len)?;
-    let is_text = |m: &Member| {
+    let rank = |m: &Member| {
         let name = m.name.to_ascii_lowercase();
-        TEXTS.iter().any(|end| name.ends_with(end))
+        let stem = [".gz", ".xz", ".zst"].iter().fold(name.as_str(), |name, end| name.trim_end_matches(end));
+        TEXTS.iter().rposition(|ends| ends.iter().any(|end| stem.ends_with(end)))
     };
-    let chosen = members.into_iter().max_by_key(|m| (is_text(m), m.unpacked)).ok_or_else(|| wrong("it is empty"))?;
+    let chosen = members.into_iter().max_by_key(|m| (rank(m), m.unpacked)).ok_or_else(|| wrong("it is empty"))?;
     if chosen.encrypted {
         return Err(wrong("it is encrypted"));
     }
@@ -231,7 +232,7 @@ mod tests {
         let picture = vec![7; 90_000];
         for method in [0, 8] {
             let items = [
-                Item("read me.txt", b"hello", method),
+                Item("read me.txt", &picture, method),
                 Item("data/", b"", 0),
                 Item("data/logo.png", &picture, method),
                 Item("data/Guide.XML", guide.as_bytes(), method),

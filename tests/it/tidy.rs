@@ -47,6 +47,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 /// Leaves: they name each other at most.
 const TOOLBOX: &[&str] = &[
+    "aside",
     "blocks",
     "charset",
     "cli",

@@ -78,12 +78,6 @@ impl Daemon {
         rss_kb(self.process.child.id())
     }
 
-    /// Bytes that it has given to the disk so far.
-    pub fn written(&self) -> u64 {
-        let io = fs::read_to_string(format!("/proc/{}/io", self.process.child.id())).expect("the process lives");
-        io.lines().find_map(|l| l.strip_prefix("write_bytes: ")?.parse().ok()).expect("write_bytes")
-    }
-
     /// What the work makes its memory grow by at most, in kB.
     pub fn peak_during<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
         let (done, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
