@@ -16,7 +16,7 @@ use crate::{
     events::Events,
     guide::Guide,
     hls::Hls,
-    http::{Addressing, Network, Prepared, tls::Certificate},
+    http::{Addressing, Base, Network, Packs, Prepared, tls::Certificate},
     library::Library,
     logos::Logos,
     logs::Logs,
@@ -52,7 +52,13 @@ pub struct App {
     pub logs: Logs,
     /// Where players connect; the real ports.
     pub addresses: Vec<SocketAddr>,
-    /// Lists that players fetch again and again.
+    /// The same over TLS.
+    pub tls_addresses: Vec<SocketAddr>,
+    /// Where this machine reaches the first listener, of those without TLS if there are any.
+    pub own: Base,
+    /// Pieces of lists that players fetch again and again.
+    pub packs: Packs,
+    /// Guides.
     pub prepared: Prepared,
     /// Networks whose members may use a network tuner.
     pub tuner_networks: Vec<Network>,

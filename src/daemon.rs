@@ -33,7 +33,7 @@ use crate::{
     guide::Guide,
     hdhr::discovery,
     hls::Hls,
-    http::{Prepared, serve, tls::Certificate},
+    http::{Base, Packs, Prepared, base::bracketed, serve, tls::Certificate},
     library::Library,
     logos::Logos,
     logs::Logs,
@@ -141,6 +141,9 @@ impl Daemon {
             roles: ArcSwap::from_pointee(roles),
             token,
             addresses: addresses.clone(),
+            tls_addresses: tls_addresses.clone(),
+            own: own(&addresses, &tls_addresses),
+            packs: Packs::default(),
             prepared: Prepared::default(),
             tuner_networks: config.hdhr.networks.iter().filter_map(|n| n.parse().ok()).collect(),
             certificate,
@@ -191,8 +194,7 @@ impl Daemon {
     /// What a person needs to know after the start: addresses, and on the very first start the first viewer's links.
     pub fn welcome(&self) -> String {
         let mut out = String::new();
-        let address = self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let server = format!("http://{}:{}", crate::http::base::bracketed(address.ip()), address.port());
+        let server = self.app.own.to_string();
         let config = self.app.config.load();
         let socket = config.config.paths.socket.display();
         // Writing to a String cannot fail.
@@ -206,7 +208,8 @@ impl Daemon {
             if let Some(channel) = self.app.library.catalog().channels().first() {
                 let _ = writeln!(out, "  Stream     {server}/live/{name}/{password}/{}.ts", channel.id);
             }
-            if address.ip().is_unspecified() {
+            let mut addresses = self.addresses.iter().chain(&self.tls_addresses);
+            if addresses.next().is_some_and(|a| a.ip().is_unspecified()) {
                 let _ = writeln!(out, "\n  From another machine, put this machine's address in place of 127.0.0.1.");
             }
         } else {
@@ -271,6 +274,13 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     ended
 }
 
+/// Where this machine reaches the daemon.
+fn own(plain: &[SocketAddr], tls: &[SocketAddr]) -> Base {
+    let scheme = if plain.is_empty() { "https" } else { "http" };
+    let first = plain.iter().chain(tls).next().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    Base { scheme, host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
+}
+
 /// How often the service manager is told the figures.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// How long the database may take for its word that it is well; a large import makes others wait.
@@ -326,7 +336,7 @@ fn serve_figures(app: &Arc<App>, listener: TcpListener, stopping: &watch::Receiv
 fn greet(daemon: &Daemon) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stdout().is_terminal();
     if journal {
-        tracing::info!(addresses = ?daemon.addresses, "serving; links of the first viewer: yagi url {DEMO_USER}");
+        tracing::info!(addresses = ?daemon.addresses, tls = ?daemon.tls_addresses, "serving; links of the first viewer: yagi url {DEMO_USER}");
     } else {
         // A closed stdout is no reason to stop.
         let _ = std::io::Write::write_all(&mut std::io::stdout(), daemon.welcome().as_bytes());

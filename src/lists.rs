@@ -1,10 +1,11 @@
 //! What players fetch and keep: the Xtream API's lists, playlists, the guide.
 //!
-//! Owns who may have them, their headers, and which answers are kept prepared. Must not enter: their text. Invariants: without a
-//! login no answer tells anything of the line-up; a prepared answer's key names everything that it depends on.
+//! Owns who may have them, their headers, and which answers are kept. Must not enter: their text. Invariants: without a
+//! login no answer tells anything of the line-up; a kept guide's key names everything that it depends on.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
+use bytes::Bytes;
 use hyper::{
     StatusCode,
     header::{self, HeaderValue},
@@ -16,7 +17,10 @@ use crate::{
     app::App,
     auth::Denied,
     clock::epoch_now,
-    guide,
+    guide::{
+        self,
+        write::{Asked, Window},
+    },
     http::{
         Base, Body, Reply, Request, gzip,
         reply::{no_content, reply, text},
@@ -29,9 +33,6 @@ use crate::{
     },
     xtream,
 };
-
-/// Longer keys are of parameters that no player sends.
-const LONGEST_KEY: usize = 512;
 
 /// The address that links in this answer carry.
 pub fn base(app: &App, request: &Request) -> Base {
@@ -58,17 +59,13 @@ fn admit(app: &App, request: &Request, token: Option<&str>) -> Result<(Arc<Catal
     Ok((catalog, viewer))
 }
 
-/// A long body: packed if the client reads that, then from the shelf if it is there.
-fn body(
-    app: &App,
-    packed: bool,
-    key: Option<String>,
-    edition: (u64, u64),
-    pieces: impl FnOnce() -> xtream::Pieces,
-) -> Body {
-    let Some(key) = key.filter(|k| k.len() <= LONGEST_KEY) else {
-        return if packed { Body::pull(gzip::pack(pieces())) } else { Body::pull(pieces()) };
-    };
+/// A list: written as it is taken, which costs less than to keep it. Packed ones are made of pieces that were packed before.
+fn listed(app: &App, packed: bool, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
+    if packed { Body::pull(app.packs.pack(pieces)) } else { Body::pull(pieces) }
+}
+
+/// A guide: packed if the client reads that, and from the shelf if it is there.
+fn kept(app: &App, packed: bool, key: String, edition: (u64, u64), pieces: impl FnOnce() -> xtream::Pieces) -> Body {
     let key = format!("{edition:?} {key}");
     match (app.prepared.get(&key), packed) {
         (Some(bytes), true) => Body::Full(bytes),
@@ -76,10 +73,6 @@ fn body(
         (None, true) => Body::pull(app.prepared.keep(key, edition, gzip::pack(pieces()))),
         (None, false) => Body::pull(app.prepared.gather(key, edition, pieces())),
     }
-}
-
-fn edition(app: &App, catalog: &Catalog) -> (u64, u64) {
-    (catalog.edition, app.guide.generation())
 }
 
 fn coded(reply: &mut Reply, packed: bool) {
@@ -108,8 +101,7 @@ pub fn api(app: &App, request: &Request, answer: impl FnOnce(xtream::Ask<'_>) ->
                 now: epoch_now(),
                 agent: &agent,
             };
-            let key = xtream::key(&ask);
-            (body(app, packed, key, edition(app, &catalog), || answer(ask)), packed)
+            (listed(app, packed, answer(ask)), packed)
         }
         Err(Denied::Credentials) => (Body::Full(xtream::refused()), false),
         Err(denied @ Denied::TooMany { .. }) => return Refusal::Denied(denied).reply(),
@@ -154,10 +146,7 @@ pub fn playlist(app: &App, request: &Request, token: Option<&str>) -> Reply {
     let base = base(app, request).to_string();
     let (media, file) = style.form.file();
     let packed = gzip::accepts(&request.headers);
-    let by_token = viewer.token.as_ref().is_some_and(|t| t.matches(viewer.password.expose()));
-    let key = format!("{} {} {by_token} {base} {style:?} {filter:?}", viewer.user.id, viewer.user.version);
-    let at = edition(app, &catalog);
-    let body = body(app, packed, Some(key), at, || Box::new(write::pieces(catalog, viewer, base, style, filter)));
+    let body = listed(app, packed, write::pieces(catalog, viewer, base, style, filter));
     let mut reply = reply(StatusCode::OK, media, body);
     coded(&mut reply, packed);
     let headers = reply.headers_mut();
@@ -168,7 +157,7 @@ pub fn playlist(app: &App, request: &Request, token: Option<&str>) -> Reply {
     reply
 }
 
-/// `xmltv.php` and `/e/TOKEN`. Where the path ends in `.gz` the file itself is packed.
+/// `xmltv.php` and `/e/TOKEN`: `prev_days`, `next_days`. Where the path ends in `.gz` the file itself is packed.
 pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
     let (catalog, viewer) = match admit(app, request, token) {
         Ok(admitted) => admitted,
@@ -177,8 +166,11 @@ pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
     let now = epoch_now();
     let file = request.path.ends_with(".gz");
     let packed = file || gzip::accepts(&request.headers);
-    let etag = guide::write::etag(&app.guide, &catalog, &viewer, now, packed);
-    let changed = guide::write::changed_at(&app.guide, &catalog, &viewer, now);
+    let days = |key| request.query.get(key).and_then(|n| n.trim().parse().ok());
+    let window = Window::new(days("prev_days"), days("next_days"), now);
+    let asked = Asked { now, window, base: base(app, request).to_string() };
+    let etag = guide::write::etag(&app.guide, &catalog, &viewer, &asked, packed);
+    let changed = guide::write::changed_at(&app.guide, &catalog, &viewer, &asked);
     // Within one second two editions could have one date.
     let changed = (now - changed > 1).then(|| http_date(changed));
     let known = match request.header(header::IF_NONE_MATCH) {
@@ -190,10 +182,8 @@ pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
         reply
     } else {
-        let key = format!("guide {}", guide::write::key(&catalog, &viewer, now));
-        let at = edition(app, &catalog);
-        let body =
-            body(app, packed, Some(key), at, || Box::new(guide::write::pieces(&app.guide, catalog, viewer, now)));
+        let (key, at) = (guide::write::key(&catalog, &viewer, &asked), (catalog.edition, app.guide.generation()));
+        let body = kept(app, packed, key, at, || Box::new(guide::write::pieces(&app.guide, catalog, viewer, asked)));
         let media = if file { "application/gzip" } else { "application/xml; charset=utf-8" };
         reply(StatusCode::OK, media, body)
     };

@@ -1,11 +1,6 @@
 //! `yagid`: reads the command line and starts what it asks for.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, Parser as _};
 use yagid::{
@@ -170,15 +165,12 @@ fn check(common: Common, json: bool) -> Result<(), ExitCode> {
 
 /// `GET /health` on the first listener.
 fn healthcheck(loaded: &Loaded) -> anyhow::Result<()> {
-    let listen = loaded.config.server.listen[0];
-    let ip = if listen.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
-    let limit = Duration::from_secs(3);
-    let mut socket = TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), limit)?;
-    socket.set_read_timeout(Some(limit))?;
-    let host = http::base::bracketed(ip);
-    write!(socket, "GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut head = [0; 12];
-    socket.read_exact(&mut head)?;
-    anyhow::ensure!(head.ends_with(b"200"), "the daemon answered {:?}", String::from_utf8_lossy(&head));
+    let server = &loaded.config.server;
+    let status = match (server.listen.first(), server.tls_listen.first()) {
+        (Some(plain), _) => http::knock::plain(*plain),
+        (None, Some(tls)) => http::knock::tls(*tls),
+        (None, None) => anyhow::bail!("there is no listener"),
+    }?;
+    anyhow::ensure!(status == "200", "the daemon answered {status:?}");
     Ok(())
 }

@@ -82,7 +82,7 @@ pub fn ace_stats(ask: &Ask<'_>) -> Answer {
     ok(
         &json!({"status": "success", "stats": {"total_streams": app.streams.rows().len(), "total_clients": app.seats.len(),
                "server_type": concat!("yagid ", env!("CARGO_PKG_VERSION")),
-               "streaming_port": app.addresses.first().map(std::net::SocketAddr::port)}}),
+               "streaming_port": app.own.port}}),
     )
 }
 

@@ -45,7 +45,12 @@ pub fn look(app: &App) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: app.started.elapsed().as_secs(),
-        listen: app.addresses.iter().map(ToString::to_string).collect(),
+        listen: app
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .chain(app.tls_addresses.iter().map(|a| format!("https://{a}")))
+            .collect(),
         streams: count(app.streams.rows().len()),
         clients: count(app.seats.len()),
         in_bits_per_s,

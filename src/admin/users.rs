@@ -17,7 +17,7 @@ use crate::{
     app::App,
     clock::epoch_now,
     hdhr,
-    http::{Base, base::bracketed},
+    http::Base,
     library::{Catalog, Viewer},
 };
 
@@ -171,10 +171,7 @@ fn named(ask: &Ask<'_>) -> Result<Base, ApiError> {
 
 /// The public address of the configuration, else the first listener's.
 fn own_address(app: &App) -> Base {
-    app.addressing.load().public.clone().unwrap_or_else(|| {
-        let first = app.addresses.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
-        Base { scheme: "http", host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
-    })
+    app.addressing.load().public.clone().unwrap_or_else(|| app.own.clone())
 }
 
 fn links(catalog: &Catalog, viewer: &Viewer, base: &Base) -> UserUrls {

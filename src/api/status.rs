@@ -30,6 +30,7 @@ pub struct Hello {
 pub struct Status {
     pub version: String,
     pub uptime_s: u64,
+    /// Addresses and ports; those of TLS as `https://ADDRESS:PORT`.
     pub listen: Vec<String>,
     pub streams: u32,
     pub clients: u32,

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind, help: &'static str) -> Key {
 const DAY: i64 = 86_400;
 
 pub(super) const KEYS: &[Key] = &[
-    key("server.listen", Kind::List(address), "where players connect; [::]:8080 serves IPv4 too"),
+    key("server.listen", Kind::List(address), "where players connect; [::]:8080 serves IPv4 too; empty: over TLS only"),
     key("server.tls_listen", Kind::List(address), "where players connect over TLS"),
     key("server.tls_cert", Kind::Text(any), "certificate for tls_listen: a PEM file, the server's own first"),
     key("server.tls_key", Kind::Text(any), "the certificate's key: a PEM file"),
@@ -184,9 +184,6 @@ impl Key {
         let (Kind::List(check), Value::Array(items)) = (self.kind, value) else {
             return self.kind.check(value).err().map(|why| (None, why)).into_iter().collect();
         };
-        if items.is_empty() && self.name == "server.listen" {
-            return vec![(None, "expected at least one ADDRESS:PORT".to_owned())];
-        }
         let fault = |(i, item): (usize, &Value)| {
             let why = match item {
                 Value::String(text) if items[..i].contains(item) => format!("{text:?} stands in the list twice"),

@@ -374,6 +374,13 @@ impl Merge {
 impl Merge {
     /// A certificate that cannot be used is better told before the start than by players.
     fn pair(&mut self, server: &super::Server) {
+        if server.listen.is_empty() && server.tls_listen.is_empty() {
+            self.fault(
+                "configuration",
+                "server.listen",
+                "expected at least one ADDRESS:PORT here or in server.tls_listen",
+            );
+        }
         let (cert, key) = (&server.tls_cert, &server.tls_key);
         let absent = |path: &Path| path.as_os_str().is_empty();
         for (path, name) in [(cert, "server.tls_cert"), (key, "server.tls_key")] {

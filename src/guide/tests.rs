@@ -202,9 +202,13 @@ fn damaged_files_are_dropped_not_served() {
     assert!(!dir.path().join("guide/.build-left").exists());
 }
 
+fn asked(now: i64) -> write::Asked {
+    write::Asked { now, window: write::Window::ALL, base: "http://tv.lan:8080".to_owned() }
+}
+
 fn xmltv(guide: &Guide, catalog: &Arc<Catalog>, name: &str) -> String {
     let viewer = Arc::clone(catalog.viewer(name).unwrap());
-    let pieces: Vec<_> = write::pieces(guide, Arc::clone(catalog), viewer, NOW).collect();
+    let pieces: Vec<_> = write::pieces(guide, Arc::clone(catalog), viewer, asked(NOW)).collect();
     String::from_utf8(pieces.concat()).unwrap()
 }
 
@@ -234,7 +238,7 @@ fn written_for_a_viewer() {
     insta::assert_snapshot!(xmltv(&guide, &catalog, "bob"));
     assert!(xmltv(&guide, &catalog, "alice").contains("Hidden"));
     let (alice, bob) = (catalog.viewer("alice").unwrap(), catalog.viewer("bob").unwrap());
-    let etag = |viewer, now, gzip| write::etag(&guide, &catalog, viewer, now, gzip);
+    let etag = |viewer, now, gzip| write::etag(&guide, &catalog, viewer, &asked(now), gzip);
     assert_eq!(etag(alice, NOW, true), etag(alice, NOW + 7200, true));
     assert_ne!(etag(alice, NOW, true), etag(alice, NOW, false));
     assert_ne!(etag(alice, NOW, true), etag(bob, NOW, true));
@@ -255,8 +259,37 @@ fn a_fresh_install_has_a_guide() {
     let current = guide.programmes(&testcard(1), NOW, NOW, NOW + 1, 9).unwrap();
     assert_eq!((current.len(), current[0].start), (1, NOW));
     let viewer = catalog.viewer("alice").unwrap();
-    let etag = |now| write::etag(&guide, &catalog, viewer, now, false);
+    let etag = |now| write::etag(&guide, &catalog, viewer, &asked(now), false);
     assert!(etag(NOW) == etag(NOW + 60) && etag(NOW) != etag(NOW + 3600));
+}
+
+#[test]
+fn days_before_and_after_now_are_a_window() {
+    let (_dir, guide) = open();
+    let day = 24 * 3600;
+    let all: Vec<_> =
+        (-3..=3).map(|n| entry("a", NOW + n * day, Some(NOW + n * day + 3600), &format!("day {n}"))).collect();
+    put(&guide, 1, &document(&[], &all)).unwrap();
+    let logo = "http://l.example/1.png".to_owned();
+    let catalog = Arc::new(Catalog::sample(&[Channel { logo, ..channel(1, "A", "a") }], &[("alice", "p")]));
+    let viewer = catalog.viewer("alice").unwrap();
+    let text = |before, after, base: &str| {
+        let asked = write::Asked { now: NOW, window: write::Window::new(before, after, NOW), base: base.to_owned() };
+        let pieces: Vec<_> = write::pieces(&guide, Arc::clone(&catalog), Arc::clone(viewer), asked.clone()).collect();
+        (String::from_utf8(pieces.concat()).unwrap(), write::etag(&guide, &catalog, viewer, &asked, false))
+    };
+    let days = |before, after| {
+        let text = text(before, after, "http://h").0;
+        (-3..=3).filter(|n| text.contains(&format!(">day {n}<"))).collect::<Vec<i64>>()
+    };
+    assert_eq!(days(None, None), (-3..=3).collect::<Vec<_>>());
+    assert_eq!(days(Some(1), None), [-1, 0, 1, 2, 3]);
+    assert_eq!(days(None, Some(2)), [-3, -2, -1, 0, 1, 2]);
+    assert_eq!(days(Some(0), Some(0)), [0]);
+    // Who came over TLS is given a logo over TLS, and another tag for it.
+    let (plain, secure) = (text(None, None, "http://h"), text(None, None, "https://h"));
+    assert!(plain.0.contains("src=\"http://l.example") && secure.0.contains("src=\"https://h/logo/1/"), "{}", secure.0);
+    assert_ne!(plain.1, secure.1);
 }
 
 #[test]
@@ -266,7 +299,8 @@ fn gzip_is_the_same_text_in_pieces() {
         (0..3000).map(|n| entry("a", NOW + n * 60, None, &format!("title {n} {}", n * 7919 % 1013))).collect();
     put(&guide, 1, &document(&[], &many)).unwrap();
     let catalog = Arc::new(Catalog::sample(&[channel(1, "A", "a")], &[("alice", "p")]));
-    let pieces = || write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), NOW);
+    let pieces =
+        || write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), asked(NOW));
     let sizes: Vec<_> = pieces().map(|p| p.len()).collect();
     assert!(sizes.len() > 5 && sizes.iter().all(|n| *n <= 64 << 10), "{sizes:?}");
     let packed: Vec<_> = crate::http::gzip::pack(pieces()).collect();
@@ -384,9 +418,10 @@ fn big_guide() {
     let channels: Vec<_> = (0..2000).map(|c| channel(c + 1, "", &format!("ch{c}.example"))).collect();
     let catalog = Arc::new(Catalog::sample(&channels, &[("alice", "p")]));
     let (before, began) = (rss("VmHWM"), Instant::now());
-    let written: usize = write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), NOW)
-        .map(|p| p.len())
-        .sum();
+    let written: usize =
+        write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), asked(NOW))
+            .map(|p| p.len())
+            .sum();
     println!("write: {} MB in {:.2?}, peak RSS +{} kB", written / 1_000_000, began.elapsed(), rss("VmHWM") - before);
     let began = Instant::now();
     for c in &channels {

@@ -17,19 +17,50 @@ use super::{Guide, Programmes, shelf::Shelf, testcard, time, walk};
 use crate::library::{Catalog, Viewer};
 
 const PIECE: usize = 32 << 10;
+const DAY: i64 = 24 * 3600;
 
-/// `xmltv.php` for a viewer. `now` is for the test card.
+/// Which programmes are wanted: epoch seconds, moved by whole hours so that an answer stays the same for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    from: i64,
+    until: i64,
+}
+
+impl Window {
+    /// Days before and after `now`, as `prev_days` and `next_days` of panels; none: all.
+    pub fn new(before: Option<u16>, after: Option<u16>, now: i64) -> Self {
+        let hour = now.div_euclid(3600) * 3600;
+        Self {
+            from: before.map_or(i64::MIN, |days| hour - i64::from(days) * DAY),
+            until: after.map_or(i64::MAX, |days| hour + 3600 + i64::from(days) * DAY),
+        }
+    }
+
+    pub const ALL: Self = Self { from: i64::MIN, until: i64::MAX };
+}
+
+/// What of the guide is asked for, and from where.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// For the test card.
+    pub now: i64,
+    pub window: Window,
+    /// The daemon's address as this player reaches it, for logos.
+    pub base: String,
+}
+
+/// `xmltv.php` for a viewer.
 pub fn pieces(
     guide: &Guide,
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
-    now: i64,
+    asked: Asked,
 ) -> impl Iterator<Item = Bytes> + Send + 'static {
     Writer {
         shelf: guide.0.shelf.load_full(),
         catalog,
         viewer,
-        now,
+        asked,
         part: Part::Head,
         next: 0,
         id: String::new(),
@@ -50,7 +81,7 @@ struct Writer {
     shelf: Arc<Shelf>,
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
-    now: i64,
+    asked: Asked,
     part: Part,
     /// Index of the next channel of the catalog.
     next: usize,
@@ -79,7 +110,10 @@ impl Writer {
                 self.part = Part::Channels;
             }
             Part::Channels => match self.next_channel() {
-                Some(c) => channel(&mut self.out, &self.catalog.output_id(&c), &c),
+                Some(c) => {
+                    let logo = self.catalog.logo(&c, &self.asked.base);
+                    channel(&mut self.out, &self.catalog.output_id(&c), &c.name, &logo);
+                }
                 None => (self.part, self.next) = (Part::Programmes, 0),
             },
             Part::Programmes => self.programmes(),
@@ -91,7 +125,8 @@ impl Writer {
     fn programmes(&mut self) {
         if let Some(open) = &mut self.open {
             match open.next() {
-                Some(Ok(p)) => return programme(&mut self.out, &self.id, &p),
+                Some(Ok(p)) if p.start < self.asked.window.until => return programme(&mut self.out, &self.id, &p),
+                Some(Ok(_)) => {}
                 Some(Err(e)) => tracing::warn!(channel = %self.id, error = %e, "the guide of a channel cannot be read"),
                 None => {}
             }
@@ -100,7 +135,7 @@ impl Writer {
         match self.next_channel() {
             Some(c) => {
                 self.id = self.catalog.output_id(&c).into_owned();
-                self.open = Some(walk(&self.shelf, &c, self.now, i64::MIN));
+                self.open = Some(walk(&self.shelf, &c, self.asked.now, self.asked.window.from));
             }
             None => {
                 self.out.extend_from_slice(b"</tv>\n");
@@ -122,12 +157,12 @@ impl Iterator for Writer {
     }
 }
 
-fn channel(out: &mut Vec<u8>, id: &str, channel: &Channel) {
+fn channel(out: &mut Vec<u8>, id: &str, name: &str, logo: &str) {
     out.extend_from_slice(b"<channel id=\"");
     escape(out, id);
     out.extend_from_slice(b"\">");
-    element(out, "display-name", "", if channel.name.is_empty() { id } else { &channel.name });
-    icon(out, &channel.logo);
+    element(out, "display-name", "", if name.is_empty() { id } else { name });
+    icon(out, logo);
     out.extend_from_slice(b"</channel>\n");
 }
 
@@ -185,21 +220,23 @@ fn escape(out: &mut Vec<u8>, text: &str) {
 }
 
 /// What the bytes of [`pieces`] depend on, beside the edition of line-up and guide.
-pub fn key(catalog: &Catalog, viewer: &Viewer, now: i64) -> String {
-    let card = catalog.has_testcard(viewer).then(|| testcard::edition(now));
-    format!("{:?} {card:?}", viewer.class())
+pub fn key(catalog: &Catalog, viewer: &Viewer, asked: &Asked) -> String {
+    let card = catalog.has_testcard(viewer).then(|| testcard::edition(asked.now));
+    let logos = catalog.serves_logos(&asked.base).then_some(&asked.base);
+    format!("{:?} {card:?} {:?} {logos:?}", viewer.class(), asked.window)
 }
 
 /// When the bytes last changed; epoch seconds.
-pub fn changed_at(guide: &Guide, catalog: &Catalog, viewer: &Viewer, now: i64) -> i64 {
-    let card = catalog.has_testcard(viewer).then(|| testcard::edition(now) * 3600);
+pub fn changed_at(guide: &Guide, catalog: &Catalog, viewer: &Viewer, asked: &Asked) -> i64 {
+    let moves = asked.window != Window::ALL || catalog.has_testcard(viewer);
+    let card = moves.then(|| testcard::edition(asked.now) * 3600);
     let built = guide.0.shelf.load().generations.iter().map(|g| g.facts.built_at).max();
     [Some(catalog.edited_at), card, built].into_iter().flatten().max().unwrap_or(0)
 }
 
 /// Changes whenever the bytes of [`pieces`] would; strong, with its quotes.
-pub fn etag(guide: &Guide, catalog: &Catalog, viewer: &Viewer, now: i64, gzip: bool) -> String {
+pub fn etag(guide: &Guide, catalog: &Catalog, viewer: &Viewer, asked: &Asked, gzip: bool) -> String {
     let mut hash = DefaultHasher::new();
-    (guide.0.salt, guide.generation(), catalog.edition, key(catalog, viewer, now), gzip).hash(&mut hash);
+    (guide.0.salt, guide.generation(), catalog.edition, key(catalog, viewer, asked), gzip).hash(&mut hash);
     format!("\"{:016x}\"", hash.finish())
 }

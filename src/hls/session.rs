@@ -29,6 +29,8 @@ pub struct Session {
     began: Instant,
     /// Milliseconds after `began` when something was last fetched.
     fetched_ms: AtomicU64,
+    /// Number of the last segment that was fetched; 0: none yet.
+    newest: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -56,6 +58,7 @@ impl Session {
             client: Arc::clone(&seat),
             began: now,
             fetched_ms: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
             state: Mutex::new(State { who, held: Some(Held { _seat: seat, watch }), token: None, measured: (now, 0) }),
         }
     }
@@ -85,6 +88,12 @@ impl Session {
     pub fn touch(&self) {
         let ms = self.began.elapsed().as_millis();
         self.fetched_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// It fetches this segment.
+    pub fn fetches(&self, segment: u64) {
+        self.touch();
+        self.newest.fetch_max(segment, Relaxed);
     }
 
     /// Counts bytes on their way to the viewer. False: the session is over, and nothing more may be sent.
@@ -132,7 +141,7 @@ impl Session {
         drop(held);
     }
 
-    /// Publishes its rate, and ends it if it is time; true when it is over.
+    /// Publishes its rate and how far it is behind the newest segment, and ends it if it is time; true when it is over.
     pub(super) fn attend(&self, now: Instant) -> bool {
         let reel = self.state().held.as_ref().map(|h| h.watch.reel());
         let Some(reel) = reel else { return true };
@@ -157,6 +166,9 @@ impl Session {
         if passed >= Duration::from_secs(1) {
             let bytes = self.client.out_bytes.load(Relaxed);
             let ms = u64::try_from(passed.as_millis()).unwrap_or(1000).max(1);
+            let newest = self.newest.load(Relaxed);
+            let lag = if newest > 0 { reel.behind(newest).as_millis() } else { 0 };
+            self.client.lag_ms.store(u32::try_from(lag).unwrap_or(u32::MAX), Relaxed);
             self.client.out_bits_per_s.store((bytes - before) * 8 * 1000 / ms, Relaxed);
             state.measured = (now, bytes);
         }

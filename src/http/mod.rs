@@ -5,6 +5,8 @@
 
 pub mod base;
 pub mod gzip;
+pub mod knock;
+pub mod packs;
 pub mod prepared;
 pub mod reply;
 pub mod request;
@@ -13,6 +15,7 @@ mod socket;
 pub mod tls;
 
 pub use base::{Addressing, Base, Network};
+pub use packs::Packs;
 pub use prepared::Prepared;
 pub use reply::{Body, Reply};
 pub use request::{Handover, Params, Peer, Presence, Request};

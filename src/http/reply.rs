@@ -23,7 +23,7 @@ pub enum Body {
     /// Known as a whole: gets a Content-Length.
     Full(Bytes),
     /// Rendered piece by piece as the client takes it: back-pressure without a buffer. Pieces of 16–64 KiB.
-    Pull(Box<dyn FnMut() -> Option<Bytes> + Send>),
+    Pull(Pull),
     /// The same of a known length. Pieces that end before break the connection off.
     Measured(u64, Box<dyn FnMut() -> Option<Bytes> + Send>),
     /// Fed by a task (NDJSON watches); ends when the sender is dropped.
@@ -35,7 +35,32 @@ pub enum Body {
 impl Body {
     /// A body from an iterator of pieces.
     pub fn pull(mut pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Self {
-        Self::Pull(Box::new(move || pieces.next()))
+        Self::Pull(Pull { next: Box::new(move || pieces.next()), breath: 0 })
+    }
+}
+
+/// Pieces that are made when they are asked for.
+pub struct Pull {
+    next: Box<dyn FnMut() -> Option<Bytes> + Send>,
+    /// Bytes since others had their turn.
+    breath: usize,
+}
+
+impl Pull {
+    /// So many bytes are made before other connections of the thread have their turn.
+    const BREATH: usize = 512 << 10;
+    /// What a piece counts at least: a packed one is short and was long before.
+    const LEAST: usize = 32 << 10;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.breath >= Self::BREATH {
+            self.breath = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = (self.next)();
+        self.breath += piece.as_ref().map_or(0, Bytes::len).max(Self::LEAST);
+        Poll::Ready(piece)
     }
 }
 
@@ -54,7 +79,7 @@ impl hyper::body::Body for Body {
             Self::Empty | Self::HandedOver => None,
             Self::Full(bytes) if bytes.is_empty() => None,
             Self::Full(bytes) => Some(std::mem::take(bytes)),
-            Self::Pull(next) => next(),
+            Self::Pull(pull) => std::task::ready!(pull.poll(cx)),
             Self::Measured(left, next) => next().inspect(|piece| *left = left.saturating_sub(piece.len() as u64)),
             Self::Feed(feed) => std::task::ready!(feed.poll_recv(cx)),
         };

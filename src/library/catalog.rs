@@ -317,6 +317,15 @@ impl Catalog {
         }
     }
 
+    /// Whether some logo has our address for a player that reaches us so.
+    pub fn serves_logos(&self, base: &str) -> bool {
+        match self.settings.logos {
+            LogoPolicy::Auto => base.starts_with("https://"),
+            LogoPolicy::Serve => true,
+            LogoPolicy::Link => false,
+        }
+    }
+
     /// Channels this viewer may see, by number.
     pub fn lineup<'a>(&'a self, viewer: &'a Viewer) -> impl Iterator<Item = &'a Arc<Channel>> {
         self.channels.iter().filter(move |c| self.may_watch(viewer, c))
@@ -330,7 +339,12 @@ impl Catalog {
     /// provider's id and the channel stay: some players show only the last of several channels with one id, and some
     /// refuse ids of other characters.
     pub fn output_id<'a>(&self, channel: &'a Channel) -> Cow<'a, str> {
-        let owns = self.index(channel.id).is_some_and(|i| self.owns_guide_id[i]);
+        self.output_id_at(self.index(channel.id).unwrap_or(usize::MAX), channel)
+    }
+
+    /// The same of the channel at this index, for those who walk over all of them.
+    pub fn output_id_at<'a>(&self, index: usize, channel: &'a Channel) -> Cow<'a, str> {
+        let owns = self.owns_guide_id.get(index).is_some_and(|owns| *owns);
         if owns { Cow::Borrowed(&channel.guide_id) } else { Cow::Owned(own_id(channel.id)) }
     }
 }

@@ -157,7 +157,7 @@ fn media(request: &Request, session: Arc<Session>, segment: &Arc<Segment>) -> Re
     let body = if request.method == Method::HEAD {
         Body::Empty
     } else {
-        session.touch();
+        session.fetches(segment.number);
         Body::Measured((to - from) as u64, pieces(session, segment, from, to))
     };
     let mut reply = reply(StatusCode::OK, "video/mp2t", body);

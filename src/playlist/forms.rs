@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
-use yagi_api::{Channel, text::is_foul};
+use yagi_api::{
+    Channel,
+    text::{is_foul, is_plain},
+};
 
 /// How a playlist is spelled; `type=` of `get.php`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,7 +193,11 @@ fn attribute(out: &mut String, name: &str, value: &str) {
     out.push_str("\" ");
     out.push_str(name);
     out.push_str("=\"");
-    out.extend(value.chars().filter(|c| !is_foul(*c)).map(|c| if c == '"' { '\'' } else { c }));
+    if is_plain(value) {
+        out.push_str(value);
+    } else {
+        out.extend(value.chars().filter(|c| !is_foul(*c)).map(|c| if c == '"' { '\'' } else { c }));
+    }
 }
 
 /// A name on a line. Many players take it from after the last comma, or the last quote, of the line. A low quotation mark looks
@@ -199,6 +206,9 @@ struct Shown<'a>(&'a str);
 
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if is_plain(self.0) && !self.0.contains(',') {
+            return f.write_str(self.0);
+        }
         self.0.chars().filter(|c| !is_foul(*c)).try_for_each(|c| {
             f.write_char(match c {
                 '"' => '\'',

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use yagi_api::{CategoryId, Channel};
 
 use super::forms::{Form, Row};
-use crate::library::{Catalog, Viewer};
+use crate::{
+    http::packs::ends_piece,
+    library::{Catalog, Viewer},
+};
 
 /// What the player asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,9 +72,9 @@ impl Filter {
     }
 }
 
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 64 * 1024;
 
-/// The playlist, in pieces of about 32 KiB. `base` is the daemon's address as this player reaches it, without a final slash.
+/// The playlist, in pieces of at most 64 KiB and a row. `base` is the daemon's address as this player reaches it, without a final slash.
 pub fn pieces(
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
@@ -90,7 +93,7 @@ pub fn pieces(
             style.form.head(&mut out, &guide, &own);
         }
         while next < catalog.channels().len() && out.len() < PIECE {
-            let channel = &catalog.channels()[next];
+            let (index, channel) = (next, &catalog.channels()[next]);
             next += 1;
             if catalog.may_watch(&viewer, channel) && filter.takes(channel) {
                 if out.capacity() < PIECE {
@@ -101,13 +104,16 @@ pub fn pieces(
                 let _ = write!(url, "{base}/live/{name}/{password}/{}.{}", channel.id, style.extension);
                 let row = Row {
                     channel,
-                    output_id: &catalog.output_id(channel),
+                    output_id: &catalog.output_id_at(index, channel),
                     category: catalog.category_name(channel),
                     url: &url,
                     logo: &catalog.logo(channel, &base),
                     mimetype: style.mimetype.then(|| mimetype(style.extension)),
                 };
                 style.form.entry(&mut out, &row);
+                if ends_piece(channel.id.0) {
+                    break;
+                }
             }
         }
         if !ended && next >= catalog.channels().len() {

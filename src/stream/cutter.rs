@@ -40,12 +40,17 @@ pub struct Cutter {
     longest: Duration,
     target: Duration,
     changed: bool,
+    /// When what follows the last segment was sent, in epoch microseconds.
+    date_us: Option<u64>,
+    now_us: u64,
 }
 
 /// The segment that is being filled.
 struct Open {
     from: u64,
     at_us: u64,
+    /// When it was sent, in epoch microseconds.
+    date_us: u64,
     jumps: u32,
     lead: Bytes,
     is_break: bool,
@@ -57,6 +62,7 @@ struct Cut {
     is_break: bool,
     breaks: u64,
     duration: Duration,
+    date_us: u64,
     from: u64,
     to: u64,
     lead: Bytes,
@@ -72,8 +78,7 @@ impl Cut {
 
 impl Cutter {
     pub fn new(ring_bytes: usize) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.as_secs());
-        let start = since.saturating_sub(ERA);
+        let start = epoch_us(SystemTime::now()) / 1_000_000 - ERA;
         Self {
             ring_bytes: ring_bytes as u64,
             open: None,
@@ -85,12 +90,15 @@ impl Cutter {
             longest: Duration::ZERO,
             target: Duration::ZERO,
             changed: false,
+            date_us: None,
+            now_us: 0,
         }
     }
 
-    /// Looks at what went into the ring since the last call.
-    pub fn follow(&mut self, intake: &Intake, target: Duration) {
-        self.target = target;
+    /// Looks at what went into the ring since the last call. `now` dates what nothing came before; what follows is dated by the
+    /// media's own clock until that breaks.
+    pub fn follow(&mut self, intake: &Intake, target: Duration, now: SystemTime) {
+        (self.target, self.now_us) = (target, epoch_us(now));
         let index = intake.index();
         for access in index.accesses_from(self.seen) {
             self.seen = access.offset + 1;
@@ -133,7 +141,12 @@ impl Cutter {
     fn begin(&mut self, access: &Access, from: u64) {
         let is_break = std::mem::take(&mut self.broken);
         let lead = lead(access, false).into();
-        self.open = Some(Open { from, at_us: access.at_us, jumps: access.jumps, lead, is_break });
+        let date_us = match self.date_us {
+            Some(end) if !is_break => end,
+            // A source that was ahead of the clock does not make dates go back.
+            end => self.now_us.max(end.unwrap_or(0)),
+        };
+        self.open = Some(Open { from, at_us: access.at_us, date_us, jumps: access.jumps, lead, is_break });
     }
 
     /// Another source follows at the head.
@@ -145,6 +158,7 @@ impl Cutter {
     fn close(&mut self, to: u64, at_us: u64, ring: &Ring) {
         let Some(open) = self.open.take() else { return };
         let duration = Duration::from_micros(at_us.saturating_sub(open.at_us));
+        self.date_us = Some(open.date_us + micros(duration));
         if open.from < ring.tail() || to <= open.from || duration.is_zero() {
             // Nothing whole is left of it.
             self.broken |= open.is_break || to > open.from;
@@ -157,6 +171,7 @@ impl Cutter {
             is_break: open.is_break,
             breaks,
             duration,
+            date_us: open.date_us,
             from: open.from,
             to,
             lead: open.lead,
@@ -188,6 +203,7 @@ impl Cutter {
                     is_break: cut.is_break,
                     breaks: cut.breaks,
                     duration: cut.duration,
+                    date_us: cut.date_us,
                     bytes: copy(ring, cut),
                 }));
             }
@@ -244,6 +260,10 @@ fn before_jump(ring: &Ring, from: u64, to: u64, pcr_pid: u16) -> (u64, u64) {
         at += PACKET as u64;
     }
     (to, ran / 27)
+}
+
+fn epoch_us(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(ERA * 1_000_000, |t| micros(t).max(ERA * 1_000_000))
 }
 
 fn micros(time: Duration) -> u64 {

@@ -9,6 +9,11 @@ const VIDEO: u16 = 0x100;
 const TARGET: Duration = Duration::from_secs(2);
 const RING: usize = 2000 * PACKET;
 
+/// When each stream begins to come.
+fn began() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(ERA)
+}
+
 /// Twenty packets a second of media time, a random-access point at each whole one of `gop` packets.
 struct Source {
     gop: u64,
@@ -53,17 +58,18 @@ struct Bench {
     intake: Intake,
     cutter: Cutter,
     now: Instant,
+    wall: SystemTime,
 }
 
 impl Bench {
     fn new(ring: usize) -> Self {
-        Self { intake: Intake::new(ring).unwrap(), cutter: Cutter::new(ring), now: Instant::now() }
+        Self { intake: Intake::new(ring).unwrap(), cutter: Cutter::new(ring), now: Instant::now(), wall: began() }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(7 * PACKET) {
             self.intake.push(chunk, self.now);
-            self.cutter.follow(&self.intake, TARGET);
+            self.cutter.follow(&self.intake, TARGET, self.wall);
         }
     }
 
@@ -157,6 +163,37 @@ fn another_source_begins_a_segment_of_its_own() {
     let told: Vec<_> = reel.listed().iter().map(|s| (s.is_break, pictures(s)[0], pictures(s).len())).collect();
     assert_eq!(told, [(false, 0, 40), (false, 40, 40), (false, 80, 10), (true, 20, 40)]);
     assert!(starts_well(&reel.listed()[3]));
+}
+
+#[test]
+fn segments_are_dated_once_and_then_by_the_media_until_it_breaks() {
+    let mut bench = Bench::new(RING);
+    let (mut source, t) = (Source::new(20), began() + Duration::from_secs(60));
+    bench.wall = t;
+    bench.feed(&source.packets(20 * 4 + 10));
+    // What comes late was sent in time all the same.
+    bench.wall = t + Duration::from_secs(9);
+    bench.feed(&source.packets(20 * 2));
+    source.ticks += 3600 * 27_000_000;
+    bench.feed(&source.packets(20 * 3));
+    // Another source; the clock was set back meanwhile.
+    bench.wall = t;
+    bench.cutter.seam(&bench.intake);
+    bench.intake.seam();
+    bench.feed(&Source::new(20).packets(20 * 3));
+    let reel = bench.reel();
+    let epoch = epoch_us(t);
+    let dates: Vec<_> =
+        reel.listed().iter().map(|s| (s.is_break, (s.date_us - epoch) / 1000, s.duration.as_millis())).collect();
+    let told = [
+        (false, 2000, 2000),
+        (false, 4000, 2000),
+        (false, 6000, 450),
+        (true, 9000, 2000),
+        (false, 11000, 450),
+        (true, 11450, 2000),
+    ];
+    assert_eq!(dates, told);
 }
 
 #[test]

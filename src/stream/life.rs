@@ -8,7 +8,7 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{sync::mpsc, task::JoinSet, time};
@@ -230,7 +230,7 @@ impl Life {
             self.last_data = now;
             self.first_packet.get_or_insert(now);
             let target = Duration::from_secs(self.shared.settings.load().hls_segment_s.into());
-            self.cutter.follow(&self.intake, target);
+            self.cutter.follow(&self.intake, target, SystemTime::now());
             if self.failing_since.take().is_some() {
                 tracing::info!(stream = self.stream.name, "the stream goes on");
             }

@@ -23,6 +23,8 @@ pub struct Segment {
     /// Breaks of the stream before this segment.
     pub breaks: u64,
     pub duration: Duration,
+    /// When its first byte came, in epoch microseconds; behind that of the segment before by its duration, unless this is a break.
+    pub date_us: u64,
     /// Whole packets, PAT and PMT first.
     pub bytes: Bytes,
 }
@@ -44,6 +46,11 @@ impl Reel {
     /// What a playlist names, oldest first.
     pub fn listed(&self) -> &[Arc<Segment>] {
         &self.segments[self.segments.len() - self.listed..]
+    }
+
+    /// How much there is behind the segment of this number.
+    pub fn behind(&self, number: u64) -> Duration {
+        self.segments.iter().filter(|s| s.number > number).map(|s| s.duration).sum()
     }
 
     pub fn segment(&self, number: u64) -> Option<&Arc<Segment>> {

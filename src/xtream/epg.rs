@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use yagi_api::{Channel, ChannelId, Programme};
 
-use super::{Ask, Pieces, rows, wire};
+use super::{Ask, Pieces, Row, rows, wire};
 use crate::guide::Programmes;
 
 const SHORT: usize = 4;
@@ -68,16 +68,16 @@ fn each(
     let channel = channel(ask);
     let id = channel.as_ref().map(|c| ask.catalog.output_id(c).into_owned()).unwrap_or_default();
     rows(head.to_vec(), tail, move |out| {
-        let Some(channel) = &channel else { return false };
+        let Some(channel) = &channel else { return Row::Missing };
         match programmes.next() {
             Some(Ok(programme)) => put(out, channel, &id, &programme),
             Some(Err(e)) => {
                 tracing::warn!(channel = %channel.id, error = %e, "the guide of a channel cannot be read");
-                return false;
+                return Row::Missing;
             }
-            None => return false,
+            None => return Row::Missing,
         }
-        true
+        Row::Written
     })
 }
 

@@ -3,14 +3,14 @@
 //! Owns filter and paging. Must not enter: JSON types. Invariant: every listed channel's category is listed too, and both
 //! only if the viewer may see them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use yagi_api::{CategoryId, Channel};
 
-use super::{Ask, Pieces, rows, wire};
+use super::{Ask, Pieces, Row, rows, wire};
 use crate::library::{Catalog, Viewer};
 
-/// A viewer's channels by number, walked without holding a list.
+/// A viewer's channels by number, each with its index in the catalog, walked without holding a list.
 pub struct Lineup {
     pub catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
@@ -24,20 +24,19 @@ impl Lineup {
 }
 
 impl Iterator for Lineup {
-    type Item = Arc<Channel>;
+    type Item = (usize, Arc<Channel>);
 
-    fn next(&mut self) -> Option<Arc<Channel>> {
+    fn next(&mut self) -> Option<Self::Item> {
         let rest = self.catalog.channels().get(self.next..)?;
         let step = rest.iter().position(|c| self.catalog.may_watch(&self.viewer, c));
         self.next += step.map_or(rest.len(), |n| n + 1);
-        step.map(|n| Arc::clone(&rest[n]))
+        step.map(|n| (self.next - 1, Arc::clone(&rest[n])))
     }
 }
 
 /// Categories that have a channel for this viewer, in their order.
 pub fn filled(ask: &Ask<'_>) -> Vec<CategoryId> {
-    let used: HashSet<CategoryId> = ask.catalog.lineup(ask.viewer).map(|c| c.category).collect();
-    ask.catalog.categories().iter().map(|c| c.id).filter(|id| used.contains(id)).collect()
+    ask.catalog.categories().iter().filter(|c| c.channels > 0 && ask.viewer.sees(c.id)).map(|c| c.id).collect()
 }
 
 /// Appends a category's row.
@@ -48,7 +47,10 @@ pub fn category(catalog: &Catalog, id: CategoryId, out: &mut Vec<u8>) -> bool {
 pub fn categories(ask: &Ask<'_>) -> Pieces {
     let catalog = Arc::clone(ask.catalog);
     let mut ids = page(ask, filled(ask).into_iter());
-    rows(b"[".to_vec(), "]", move |out| ids.next().is_some_and(|id| category(&catalog, id, out)))
+    rows(b"[".to_vec(), "]", move |out| match ids.next() {
+        Some(id) if category(&catalog, id, out) => Row::Written,
+        _ => Row::Missing,
+    })
 }
 
 pub fn streams(ask: &Ask<'_>) -> Pieces {
@@ -59,12 +61,12 @@ pub fn streams(ask: &Ask<'_>) -> Pieces {
     };
     let catalog = Arc::clone(ask.catalog);
     let base = ask.base.to_string();
-    let mut channels = page(ask, Lineup::new(ask).filter(move |c| wanted.is_none_or(|id| c.category == id)));
+    let mut channels = page(ask, Lineup::new(ask).filter(move |(_, c)| wanted.is_none_or(|id| c.category == id)));
     rows(b"[".to_vec(), "]", move |out| {
-        let Some(channel) = channels.next() else { return false };
-        let logo = catalog.logo(&channel, &base);
-        wire::put(out, &wire::LiveRow::new(&channel, &catalog.output_id(&channel), &logo));
-        true
+        let Some((index, channel)) = channels.next() else { return Row::Missing };
+        let (logo, output_id) = (catalog.logo(&channel, &base), catalog.output_id_at(index, &channel));
+        wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo }.put(out);
+        Row::of(&channel)
     })
 }
 

@@ -13,11 +13,11 @@ mod wire;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use yagi_api::UserStatus;
+use yagi_api::{Channel, UserStatus};
 
 use crate::{
     guide::Guide,
-    http::{Base, Params},
+    http::{Base, Params, packs::ends_piece},
     library::{Catalog, Viewer},
 };
 
@@ -78,17 +78,6 @@ impl Action {
     }
 }
 
-/// What a long answer depends on beside the edition of the line-up; none: it is short, or of this moment.
-pub fn key(ask: &Ask<'_>) -> Option<String> {
-    let action = action(ask);
-    if !matches!(action, Action::LiveCategories | Action::LiveStreams) {
-        return None;
-    }
-    let of = |key| ask.params.get(key).unwrap_or_default();
-    let (category, offset, size) = (of("category_id"), of("params[offset]"), of("params[items_per_page]"));
-    Some(format!("{action:?} {:?} {category:?} {offset:?} {size:?}", ask.viewer.class()))
-}
-
 /// `player_api.php`.
 pub fn player_api(ask: Ask<'_>) -> Pieces {
     match action(&ask) {
@@ -145,10 +134,26 @@ fn text(text: &'static str) -> Pieces {
     Box::new(std::iter::once(Bytes::from_static(text.as_bytes())))
 }
 
-/// Rows between a head and a tail, gathered into pieces as they are taken. `row` appends the next row, or returns false at
-/// the end.
-fn rows(head: Vec<u8>, tail: &'static str, mut row: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static) -> Pieces {
-    const PIECE: usize = 32 << 10;
+/// What came of the next row.
+enum Row {
+    Written,
+    /// It was written, and a piece ends behind it.
+    Ends,
+    /// There are no more.
+    Missing,
+}
+
+impl Row {
+    /// Of a channel. Which ones end a piece depends on nothing but the channel, so that a change of one leaves all other pieces as
+    /// they were.
+    fn of(channel: &Channel) -> Self {
+        if ends_piece(channel.id.0) { Self::Ends } else { Self::Written }
+    }
+}
+
+/// Rows between a head and a tail, gathered into pieces as they are taken. `row` appends the next one.
+fn rows(head: Vec<u8>, tail: &'static str, mut row: impl FnMut(&mut Vec<u8>) -> Row + Send + 'static) -> Pieces {
+    const PIECE: usize = 64 << 10;
     let mut out = head;
     let (mut first, mut ended) = (true, false);
     Box::new(std::iter::from_fn(move || {
@@ -157,12 +162,17 @@ fn rows(head: Vec<u8>, tail: &'static str, mut row: impl FnMut(&mut Vec<u8>) -> 
             if !first {
                 out.push(b',');
             }
-            if row(&mut out) {
-                first = false;
-            } else {
-                out.truncate(before);
-                out.extend_from_slice(tail.as_bytes());
-                ended = true;
+            match row(&mut out) {
+                Row::Written => first = false,
+                Row::Ends => {
+                    first = false;
+                    break;
+                }
+                Row::Missing => {
+                    out.truncate(before);
+                    out.extend_from_slice(tail.as_bytes());
+                    ended = true;
+                }
             }
         }
         let next = if ended { Vec::new() } else { Vec::with_capacity(PIECE + 2048) };

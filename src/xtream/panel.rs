@@ -3,7 +3,7 @@
 //! Must not enter: JSON types. Invariant: the same rows as `player_api.php` gives, so that the two never disagree.
 
 use super::{
-    Ask, Pieces,
+    Ask, Pieces, Row,
     live::{self, Lineup},
     login, rows, wire,
 };
@@ -20,12 +20,14 @@ pub fn everything(ask: &Ask<'_>) -> Pieces {
         live::category(ask.catalog, id, &mut head);
     }
     head.extend_from_slice(br#"],"series":[]},"available_channels":{"#);
-    let mut lineup = Lineup::new(ask);
+    let (mut lineup, base) = (Lineup::new(ask), ask.base.to_string());
     rows(head, "}}", move |out| {
-        let Some(channel) = lineup.next() else { return false };
-        out.extend_from_slice(format!("\"{}\":", channel.id).as_bytes());
+        let Some((index, channel)) = lineup.next() else { return Row::Missing };
         let catalog = &lineup.catalog;
-        wire::put(out, &wire::PanelRow::new(&channel, &catalog.output_id(&channel), catalog.category_name(&channel)));
-        true
+        let (logo, output_id) = (catalog.logo(&channel, &base), catalog.output_id_at(index, &channel));
+        let row = wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo };
+        out.extend_from_slice(format!("\"{}\":", channel.id).as_bytes());
+        row.put_panel(catalog.category_name(&channel), out);
+        Row::of(&channel)
     })
 }

@@ -56,7 +56,7 @@ async fn every_method(daemon: &Daemon, path: &str) -> Vec<Answer> {
         found.push(ask(daemon.address, HOME, method, path, "").await);
     }
     if let Some((path, query)) = path.split_once('?') {
-        found.push(form(daemon.address, path, query).await);
+        found.push(form(daemon.address, path, query, "").await);
     }
     found
 }

@@ -26,6 +26,8 @@ struct List {
     breaks: u64,
     /// Path of each segment, its duration, and whether a discontinuity stands before it.
     segments: Vec<(String, f64, bool)>,
+    /// When each began, in seconds.
+    dates: Vec<f64>,
 }
 
 impl List {
@@ -43,6 +45,8 @@ impl List {
                 list.sequence = n;
             } else if let Some(n) = number("#EXT-X-DISCONTINUITY-SEQUENCE:") {
                 list.breaks = n;
+            } else if let Some(at) = line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:") {
+                list.dates.push(at.parse::<jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1000.0);
             } else if line == "#EXT-X-DISCONTINUITY" {
                 is_break = true;
             } else if let Some(rest) = line.strip_prefix("#EXTINF:") {
@@ -52,6 +56,12 @@ impl List {
                 list.segments.push((path, duration, std::mem::take(&mut is_break)));
                 assert!(duration.round() as u64 <= list.target, "{text}");
             }
+        }
+        assert_eq!(list.dates.len(), list.segments.len(), "{text}");
+        // Each segment begins where the one before ended, unless a break stands between them.
+        for (dates, segments) in list.dates.windows(2).zip(list.segments.windows(2)) {
+            let gap = dates[1] - dates[0] - segments[0].1;
+            assert!(if segments[1].2 { gap > -0.002 } else { gap.abs() < 0.002 }, "{gap}: {text}");
         }
         list
     }
@@ -135,6 +145,8 @@ async fn a_channel_is_a_list_of_segments_that_lose_nothing() {
     let (checker, last) = play(&daemon, HOME, &path, 8).await;
     assert_eq!((checker.lost, checker.skipped, checker.doubled, checker.torn), (0, 0, 0, 0));
     assert_eq!((last.segments.len(), last.target), (6, 1));
+    let age = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0 - last.dates[0];
+    assert!((0.0..60.0).contains(&age), "dated by this machine's clock: {age}");
     // Other forms of the address, and other viewers, read the same numbers.
     let short = list(&daemon, HOME, &format!("/{}/{}/{channel}.m3u8", viewer.name, viewer.password)).await;
     let kept = list(&daemon, HOME, &format!("/hls/{}/index.m3u8", last.token())).await;
@@ -165,6 +177,9 @@ async fn a_channel_is_a_list_of_segments_that_lose_nothing() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(fetch(&daemon, AWAY, oldest).await.status, 200, "{} is {} now", other.sequence, later.sequence);
+    // It is so far behind what there is; the other has fetched the newest of its list.
+    let lags = || daemon.app.seats.rows().iter().map(|r| r.lag_ms).collect::<Vec<_>>();
+    wait_until("the lag to be told", || lags().iter().any(|ms| *ms >= 3000)).await;
     // Figures: rows with bytes, and the stream's own.
     let rows = daemon.app.seats.rows();
     assert!(rows.iter().any(|r| r.out_bytes > 100_000 && r.stream.is_some()), "{rows:?}");

@@ -119,7 +119,8 @@ const hls = new Hls(); const v = document.getElementById('v');
 hls.on(Hls.Events.ERROR, (_, e) => { if (e.fatal) tell('error', {details: e.details, reason: String(e.reason || e.error)}); });
 hls.loadSource(decodeURIComponent(location.hash.slice(1))); hls.attachMedia(v);
 v.play().catch(e => tell('error', {details: String(e)}));
-setInterval(() => tell('at', {time: v.currentTime, width: v.videoWidth, frames: v.getVideoPlaybackQuality().totalVideoFrames}), 1000);
+setInterval(() => tell('at', {time: v.currentTime, width: v.videoWidth, frames: v.getVideoPlaybackQuality().totalVideoFrames,
+  date: hls.playingDate && hls.playingDate.getTime()}), 1000);
 </script>"#;
 
 /// A page with hls.js, and what it tells.
@@ -195,6 +196,8 @@ async fn a_browser_plays_hls() {
     browser.wait().await.unwrap();
     let seen = seen.expect("eight seconds of picture in time");
     assert_eq!(seen["width"], 320, "{seen}");
+    let age = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0 - seen["date"].as_f64().expect("a date") / 1000.0;
+    assert!((0.0..60.0).contains(&age), "what it shows is dated: {age}");
     assert_eq!(seats, 1);
     freed(&daemon).await;
 }

@@ -10,6 +10,7 @@ mod crash;
 mod datagrams;
 mod engines;
 mod failover;
+mod families;
 mod hls;
 mod hls_output;
 mod hls_players;

@@ -95,6 +95,41 @@ async fn everything_is_served_over_tls_and_links_say_so() {
     assert_eq!(fetch(to, &segment).await.body[0], 0x47);
 }
 
+/// Without a plain listener: the daemon's own links, its greeting and the health check know the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_of_tls_alone_is_whole() {
+    let daemon = Daemon::with(|c| {
+        c.server.listen.clear();
+        c.server.tls_listen = vec!["127.0.0.1:0".parse().unwrap()];
+        (c.server.tls_cert, c.server.tls_key) = (file("one.pem"), file("one.key"));
+    })
+    .await;
+    let to = daemon.tls_address.unwrap();
+    let server = format!("https://127.0.0.1:{}", to.port());
+    let viewer = daemon.viewer("alice", 0).await;
+    let mut admin = tokio::net::UnixStream::connect(daemon.socket()).await.unwrap();
+    let request = "GET /api/users/1/urls HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    admin.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    admin.read_to_end(&mut bytes).await.unwrap();
+    let urls = raw::answers(&bytes).remove(0).json();
+    assert_eq!(urls["server"], json!(server), "{urls}");
+    assert_eq!(urls["playlist"], json!(format!("{server}/get.php?{}&type=m3u_plus&output=ts", viewer.query())));
+    let mut check = tokio::process::Command::new(env!("CARGO_BIN_EXE_yagid"));
+    check
+        .arg("healthcheck")
+        .env_clear()
+        .env("HOME", daemon.dir.path())
+        .env("YAGI__SERVER__LISTEN", "")
+        .env("YAGI__SERVER__TLS_LISTEN", to.to_string());
+    check.env("YAGI__SERVER__TLS_CERT", file("one.pem")).env("YAGI__SERVER__TLS_KEY", file("one.key"));
+    let out = timeout(PATIENCE, check.output()).await.expect("an end in time").unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    daemon.stop().await;
+    let out = timeout(PATIENCE, check.output()).await.expect("an end in time").unwrap();
+    assert!(!out.status.success(), "nobody is there");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_over_tls_gets_the_stream_of_the_others_and_frees_its_seat() {
     let origin = Origin::start().await;

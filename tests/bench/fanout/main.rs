@@ -19,6 +19,7 @@ mod queue;
 mod runs;
 #[path = "scenarios.rs"]
 mod scenarios;
+#[allow(dead_code, reason = "shared with the bench of lists")]
 #[path = "server.rs"]
 mod server;
 #[path = "source.rs"]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use yagi_api::{ChannelDraft, ChannelSource, SourceDraft, StreamRow, UserDraft};
+use yagi_api::{ChannelDraft, ChannelSource, SourceDraft, SourceKind, StreamRow, UserDraft};
 use yagid::{events::Events, library::Library};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +55,15 @@ fn spawn(command: &mut Command, port: impl Fn(&str) -> Option<u16>) -> Process {
     Process { child, port }
 }
 
-/// The daemon on a directory that has been made ready.
-fn spawn_yagid(dir: &Path) -> Process {
+/// The daemon on a directory that has been made ready; `more` are variables of its configuration.
+fn spawn_yagid(dir: &Path, more: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yagid"));
-    command
-        .args(["--listen", "127.0.0.1:0", "--no-demo", "--state-dir"])
-        .arg(dir.join("state"))
-        .arg("--socket")
-        .arg(dir.join("s"));
-    spawn(&mut command, |line| line.split("http://127.0.0.1:").nth(1)?.split_whitespace().next()?.parse().ok())
+    if more.is_empty() {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.args(["--no-demo", "--state-dir"]).arg(dir.join("state")).arg("--socket").arg(dir.join("s"));
+    command.envs(more.iter().copied());
+    spawn(&mut command, |line| line.split("://127.0.0.1:").nth(1)?.split_whitespace().next()?.parse().ok())
 }
 
 impl Server {
@@ -71,13 +71,26 @@ impl Server {
         let role = match kind {
             Kind::Floor => "floor",
             Kind::Queue => "queue",
-            Kind::Yagid(flush) => return Self::yagid(source, streams, flush),
+            Kind::Yagid(flush) => return Self::yagid(source, streams, flush, &[]),
         };
         let process = spawn_self(&[role, &source.to_string()]);
         Self { port: process.port, process, paths: vec!["/".to_owned()], dir: None }
     }
 
-    fn yagid(source: u16, streams: usize, flush_max_ms: Option<u32>) -> Self {
+    /// The daemon with one stream, served by TLS only.
+    pub fn over_tls(source: u16, cert: &Path, key: &Path) -> Self {
+        let text = |path: &Path| path.to_str().expect("a path").to_owned();
+        let (cert, key) = (text(cert), text(key));
+        let tls = [
+            ("YAGI__SERVER__LISTEN", ""),
+            ("YAGI__SERVER__TLS_LISTEN", "127.0.0.1:0"),
+            ("YAGI__SERVER__TLS_CERT", &cert),
+            ("YAGI__SERVER__TLS_KEY", &key),
+        ];
+        Self::yagid(source, 1, None, &tls)
+    }
+
+    fn yagid(source: u16, streams: usize, flush_max_ms: Option<u32>, more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let paths = runtime.block_on(async {
@@ -98,12 +111,21 @@ impl Server {
             library.close().await;
             paths
         });
-        let process = spawn_yagid(dir.path());
+        let process = spawn_yagid(dir.path(), more);
         Self { port: process.port, process, paths, dir: Some(dir) }
     }
 
     /// The daemon with so many channels of a playlist: after its import, and started anew.
     pub fn with_channels(count: usize) -> [f64; 2] {
+        let mut server = Self::of_list(count, None);
+        let imported = server.rss_kb();
+        drop(std::mem::replace(&mut server.process, spawn_self(&["source", "1000", "7", "1"])));
+        server.process = spawn_yagid(server.dir.as_ref().expect("a directory").path(), &[]);
+        [imported, server.rss_kb()]
+    }
+
+    /// The daemon with so many channels of a playlist, and perhaps a guide; its only path is a viewer's login as a query.
+    pub fn of_list(count: usize, guide: Option<&str>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let list: PathBuf = dir.path().join("list.m3u");
         let mut text = String::from("#EXTM3U\n");
@@ -114,30 +136,45 @@ impl Server {
             );
         }
         fs::write(&list, text).expect("a file");
+        let xml: PathBuf = dir.path().join("guide.xml");
+        fs::write(&xml, guide.unwrap_or_default()).expect("a file");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(async {
+        let login = runtime.block_on(async {
             let library = Library::open(&dir.path().join("state"), Events::default()).expect("a database").library;
-            let url = list.to_str().expect("a path").to_owned();
-            let draft = SourceDraft { url, interval_s: Some(0), ..SourceDraft::default() };
-            library.create_source("bench", draft).await.expect("a source");
+            let user = UserDraft { name: "bench".into(), ..UserDraft::default() };
+            let user = library.create_user("bench", user).await.expect("a viewer");
+            for (path, kind) in [(&list, SourceKind::Playlist), (&xml, SourceKind::Guide)] {
+                let url = path.to_str().expect("a path").to_owned();
+                let draft = SourceDraft { url, kind: Some(kind), interval_s: Some(0), ..SourceDraft::default() };
+                if kind == SourceKind::Playlist || guide.is_some() {
+                    library.create_source("bench", draft).await.expect("a source");
+                }
+            }
             library.close().await;
+            format!("username=bench&password={}", user.password)
         });
-        let mut process = spawn_yagid(dir.path());
-        let ask = |method: &str, path: &str| ask(&dir.path().join("s"), method, path);
-        ask("POST", "/api/sources/1/refresh?wait=true");
-        let loaded = ask("GET", "/api/channels?limit=1");
+        let process = spawn_yagid(dir.path(), &[]);
+        let server = Self { port: process.port, process, paths: vec![login], dir: Some(dir) };
+        for source in 1..=1 + usize::from(guide.is_some()) {
+            server.ask("POST", &format!("/api/sources/{source}/refresh?wait=true"), "");
+        }
+        let loaded = server.ask("GET", "/api/channels?limit=1", "");
         let total = format!("\"total\":{count}");
         assert!(loaded.contains(&total), "the playlist was not loaded: {}", &loaded[..loaded.len().min(300)]);
-        let imported = rss_kb(process.child.id());
-        drop(std::mem::replace(&mut process, spawn_self(&["source", "1000", "7", "1"])));
-        let process = spawn_yagid(dir.path());
-        [imported, rss_kb(process.child.id())]
+        server
+    }
+
+    /// The body of one answer on the admin socket.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        ask(&self.dir.as_ref().expect("a daemon").path().join("s"), method, path, body)
     }
 
     /// What the daemon says of its streams.
     pub fn streams(&self) -> Vec<StreamRow> {
-        let Some(dir) = &self.dir else { return Vec::new() };
-        let answer = ask(&dir.path().join("s"), "GET", "/api/streams");
+        if self.dir.is_none() {
+            return Vec::new();
+        }
+        let answer = self.ask("GET", "/api/streams", "");
         let value: serde_json::Value = serde_json::from_str(answer.trim()).expect("JSON");
         serde_json::from_value(value["rows"].clone()).expect("streams")
     }
@@ -180,9 +217,10 @@ pub fn tcp_kb() -> f64 {
 }
 
 /// The body of one answer on the admin socket.
-fn ask(socket: &Path, method: &str, path: &str) -> String {
+fn ask(socket: &Path, method: &str, path: &str, body: &str) -> String {
     let mut admin = UnixStream::connect(socket).expect("the admin socket");
-    let request = format!("{method} {path} HTTP/1.0\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: h\r\nContent-Length: {}\r\n", body.len());
+    let request = format!("{head}Content-Type: application/json\r\nConnection: close\r\n\r\n{body}");
     admin.write_all(request.as_bytes()).expect("the admin socket");
     let mut text = String::new();
     admin.read_to_string(&mut text).expect("an answer");

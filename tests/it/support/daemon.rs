@@ -15,6 +15,7 @@ use yagid::{
 pub struct Daemon {
     daemon: Option<yagid::daemon::Daemon>,
     pub app: Arc<App>,
+    /// Of the first listener.
     pub address: SocketAddr,
     /// Of the first TLS listener.
     pub tls_address: Option<SocketAddr>,
@@ -62,7 +63,7 @@ impl Daemon {
         let daemon = yagid::daemon::Daemon::start(loaded, Logs::silent(events.clone()), events).await.unwrap();
         Self {
             app: daemon.app.clone(),
-            address: daemon.addresses[0],
+            address: *daemon.addresses.iter().chain(&daemon.tls_addresses).next().unwrap(),
             tls_address: daemon.tls_addresses.first().copied(),
             daemon: Some(daemon),
             dir,

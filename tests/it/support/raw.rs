@@ -69,9 +69,9 @@ pub async fn get(to: SocketAddr, path: &str) -> Answer {
 }
 
 /// A form sent by POST.
-pub async fn form(to: SocketAddr, path: &str, fields: &str) -> Answer {
+pub async fn form(to: SocketAddr, path: &str, fields: &str, headers: &str) -> Answer {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{headers}Content-Type: application/x-www-form-urlencoded\r\n\
          Content-Length: {}\r\n\r\n{fields}",
         fields.len()
     );

@@ -248,9 +248,10 @@ fn on_urls(model: &mut Model, urls: yagi_api::UserUrls, fresh: bool, channel: Op
     }
     let mut bases = vec![urls.server.clone()];
     for listen in model.status.iter().flat_map(|s| &s.listen) {
+        let scheme = if listen.starts_with("https://") { "https" } else { "http" };
         let port = listen.rsplit_once(':').map_or("8080", |(_, port)| port);
         let host = model.hello.as_ref().map_or("localhost", |h| h.host.as_str());
-        bases.push(format!("http://{host}:{port}"));
+        bases.push(format!("{scheme}://{host}:{port}"));
     }
     let mut seen = std::collections::BTreeSet::new();
     bases.retain(|b| seen.insert(b.clone()));
