@@ -11,7 +11,16 @@ const QUALITY: &[&str] =
 
 /// Case, accents and punctuation away, words parted by one blank: `"Das Erste (HD)"` is `"das erste hd"`.
 pub fn fold(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
+    // What is ASCII is decomposed already.
+    if name.is_ascii() {
+        folded(name.chars())
+    } else {
+        folded(DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(name.chars()))
+    }
+}
+
+fn folded(chars: impl Iterator<Item = char>) -> String {
+    let mut out = String::with_capacity(chars.size_hint().0);
     let mut gap = false;
     let mut put = |text: &str, gap: &mut bool| {
         if std::mem::take(gap) && !out.is_empty() {
@@ -19,7 +28,7 @@ pub fn fold(name: &str) -> String {
         }
         out.push_str(text);
     };
-    for c in DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(name.chars()) {
+    for c in chars {
         match c {
             // Combining marks, and quotes within a word.
             '\u{300}'..='\u{36f}' | '\'' | '\u{2019}' => {}

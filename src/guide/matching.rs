@@ -67,9 +67,9 @@ pub fn score(how: GuideMatch) -> f32 {
 
 impl Shelf {
     /// Everything that the channel matches, at most one channel of each source, best first.
-    pub fn all(&self, channel: &Channel) -> Vec<Found<'_>> {
-        let mut found: Vec<Found<'_>> = Vec::new();
-        let mut add = |how, at: &[super::shelf::At]| {
+    pub fn all<'a>(&'a self, channel: &Channel) -> Vec<Found<'a>> {
+        let mut found: Vec<Found<'a>> = Vec::new();
+        let add = |found: &mut Vec<Found<'a>>, how, at: &[super::shelf::At]| {
             for (g, c) in at {
                 let generation = &self.generations[*g as usize];
                 if found.iter().any(|f| f.generation.source() == generation.source()) {
@@ -81,15 +81,16 @@ impl Shelf {
         };
         let id = channel.guide_id.trim().to_lowercase();
         if !id.is_empty() {
-            add(GuideMatch::Id, self.by_id(&id));
+            add(&mut found, GuideMatch::Id, self.by_id(&id));
         }
-        if !self.generations.is_empty() {
+        // Who is found in each of them by id needs no name: to fold names is what costs.
+        if found.len() < self.generations.len() {
             let folded = names::fold(&channel.name);
             if let Some(id) = self.policy.taught(&folded) {
-                add(GuideMatch::Learned, self.by_id(id));
+                add(&mut found, GuideMatch::Learned, self.by_id(id));
             }
-            add(GuideMatch::Name, self.by_name(&folded));
-            add(GuideMatch::Name, self.by_name(&names::plain(&folded)));
+            add(&mut found, GuideMatch::Name, self.by_name(&folded));
+            add(&mut found, GuideMatch::Name, self.by_name(&names::plain(&folded)));
         }
         found.sort_by_key(|f| (f.priority, std::cmp::Reverse((score(f.how) * 100.0) as u32), f.generation.source()));
         found

@@ -6,7 +6,6 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
     sync::Arc,
 };
 
@@ -185,7 +184,8 @@ fn programme(out: &mut Vec<u8>, id: &str, p: &Programme) {
 }
 
 fn element(out: &mut Vec<u8>, name: &str, lang: &str, text: &str) {
-    let _ = write!(out, "<{name}");
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
     if !lang.is_empty() {
         out.extend_from_slice(b" lang=\"");
         escape(out, lang);
@@ -193,7 +193,9 @@ fn element(out: &mut Vec<u8>, name: &str, lang: &str, text: &str) {
     }
     out.push(b'>');
     escape(out, text);
-    let _ = write!(out, "</{name}>");
+    out.extend_from_slice(b"</");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'>');
 }
 
 fn icon(out: &mut Vec<u8>, url: &str) {
@@ -206,18 +208,39 @@ fn icon(out: &mut Vec<u8>, url: &str) {
 
 /// Text for elements and attributes; characters that XML 1.0 has no room for, and those that forge lines, are left out.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => out.extend_from_slice(b"&amp;"),
-            '<' => out.extend_from_slice(b"&lt;"),
-            '>' => out.extend_from_slice(b"&gt;"),
-            '"' => out.extend_from_slice(b"&quot;"),
-            '\'' => out.extend_from_slice(b"&apos;"),
-            c if yagi_api::text::is_foul(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    let mut rest = text;
+    // What needs no look at its characters is most of it, and copied in one go.
+    while let Some(at) = rest.bytes().position(|b| LOOKED_AT[usize::from(b)]) {
+        let (plain, from) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('&') => out.extend_from_slice(b"&amp;"),
+            Some('<') => out.extend_from_slice(b"&lt;"),
+            Some('>') => out.extend_from_slice(b"&gt;"),
+            Some('"') => out.extend_from_slice(b"&quot;"),
+            Some('\'') => out.extend_from_slice(b"&apos;"),
+            Some(c) if yagi_api::text::is_foul(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
+            Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => {}
         }
+        rest = chars.as_str();
     }
+    out.extend_from_slice(rest.as_bytes());
 }
+
+/// Bytes that are markup or control, or begin a character that may be foul.
+const LOOKED_AT: [bool; 256] = {
+    let mut looked_at = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        looked_at[b] = matches!(b as u8, b'&' | b'<' | b'>' | b'"' | b'\'')
+            || b < 0x20
+            || matches!(b, 0x7f | 0xc2 | 0xd8 | 0xe2 | 0xef);
+        b += 1;
+    }
+    looked_at
+};
 
 /// What the bytes of [`pieces`] depend on, beside the edition of line-up and guide.
 pub fn key(catalog: &Catalog, viewer: &Viewer, asked: &Asked) -> String {
