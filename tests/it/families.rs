@@ -46,7 +46,7 @@ const FAMILIES: &[Family] = &[
     ),
     (
         "kodi_pvr_iptvsimple",
-        "Kodi/20.1 (X11; Linux x86_64) Debian GNU/Linux/12 App_Bitness/64 Version/20.1",
+        "KodifromDebian/20.1 (X11; Linux x86_64) Kodi_Fork_Kodi from Debian/1.0 Debian GNU/Linux/12 App_Bitness/64",
         &[
             "GET /get.php?LOGIN&type=m3u_plus&output=ts | Accept-Encoding: deflate, gzip, br, zstd",
             "GET /xmltv.php?LOGIN | Accept-Encoding: deflate, gzip, br, zstd",
