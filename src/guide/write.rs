@@ -91,11 +91,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn next_channel(&mut self) -> Option<Arc<Channel>> {
-        let rest = self.catalog.channels().get(self.next..)?;
-        let step = rest.iter().position(|c| self.catalog.may_watch(&self.viewer, c));
-        self.next += step.map_or(rest.len(), |n| n + 1);
-        step.map(|n| Arc::clone(&rest[n]))
+    /// With its id in the guide.
+    fn next_channel(&mut self) -> Option<(Arc<Channel>, String)> {
+        let index = self.catalog.next_of(&self.viewer, self.next)?;
+        self.next = index + 1;
+        let channel = Arc::clone(&self.catalog.channels()[index]);
+        let id = self.catalog.output_id_at(index, &channel).into_owned();
+        Some((channel, id))
     }
 
     /// Writes something more; false when all is written.
@@ -109,9 +111,9 @@ impl Writer {
                 self.part = Part::Channels;
             }
             Part::Channels => match self.next_channel() {
-                Some(c) => {
+                Some((c, id)) => {
                     let logo = self.catalog.logo(&c, &self.asked.base);
-                    channel(&mut self.out, &self.catalog.output_id(&c), &c.name, &logo);
+                    channel(&mut self.out, &id, &c.name, &logo);
                 }
                 None => (self.part, self.next) = (Part::Programmes, 0),
             },
@@ -132,8 +134,8 @@ impl Writer {
             self.open = None;
         }
         match self.next_channel() {
-            Some(c) => {
-                self.id = self.catalog.output_id(&c).into_owned();
+            Some((c, id)) => {
+                self.id = id;
                 self.open = Some(walk(&self.shelf, &c, self.asked.now, self.asked.window.from));
             }
             None => {

@@ -331,6 +331,12 @@ impl Catalog {
         self.channels.iter().filter(move |c| self.may_watch(viewer, c))
     }
 
+    /// Index of the first channel from there on that this viewer may see: for those who walk and hold no list.
+    pub fn next_of(&self, viewer: &Viewer, from: usize) -> Option<usize> {
+        let rest = self.channels.get(from..)?;
+        rest.iter().position(|c| self.may_watch(viewer, c)).map(|n| from + n)
+    }
+
     pub fn may_watch(&self, viewer: &Viewer, channel: &Channel) -> bool {
         channel.is_listed() && viewer.sees(channel.category)
     }

@@ -27,10 +27,9 @@ impl Iterator for Lineup {
     type Item = (usize, Arc<Channel>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.catalog.channels().get(self.next..)?;
-        let step = rest.iter().position(|c| self.catalog.may_watch(&self.viewer, c));
-        self.next += step.map_or(rest.len(), |n| n + 1);
-        step.map(|n| (self.next - 1, Arc::clone(&rest[n])))
+        let index = self.catalog.next_of(&self.viewer, self.next)?;
+        self.next = index + 1;
+        Some((index, Arc::clone(&self.catalog.channels()[index])))
     }
 }
 
