@@ -33,7 +33,7 @@ use crate::{
     guide::Guide,
     hdhr::discovery,
     hls::Hls,
-    http::{Base, Packs, Prepared, base::bracketed, serve, tls::Certificate},
+    http::{Base, Packs, Prepared, serve, tls::Certificate},
     library::Library,
     logos::Logos,
     logs::Logs,
@@ -142,7 +142,7 @@ impl Daemon {
             token,
             addresses: addresses.clone(),
             tls_addresses: tls_addresses.clone(),
-            own: own(&addresses, &tls_addresses),
+            own: Base::own(&addresses, &tls_addresses),
             packs: Packs::default(),
             prepared: Prepared::default(),
             tuner_networks: config.hdhr.networks.iter().filter_map(|n| n.parse().ok()).collect(),
@@ -272,13 +272,6 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     runtime.shutdown_timeout(Duration::from_millis(500));
     log.flush(Duration::from_secs(1));
     ended
-}
-
-/// Where this machine reaches the daemon.
-fn own(plain: &[SocketAddr], tls: &[SocketAddr]) -> Base {
-    let scheme = if plain.is_empty() { "https" } else { "http" };
-    let first = plain.iter().chain(tls).next().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-    Base { scheme, host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
 }
 
 /// How often the service manager is told the figures.

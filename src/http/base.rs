@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -17,6 +17,15 @@ pub struct Base {
     pub port: u16,
     /// Empty, or `/iptv` without a final slash.
     pub prefix: String,
+}
+
+impl Base {
+    /// Where this machine reaches a daemon with these listeners.
+    pub fn own(plain: &[SocketAddr], tls: &[SocketAddr]) -> Self {
+        let scheme = if plain.is_empty() { "https" } else { "http" };
+        let first = plain.iter().chain(tls).next().copied().unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
+        Self { scheme, host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
+    }
 }
 
 impl fmt::Display for Base {
