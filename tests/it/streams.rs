@@ -145,7 +145,7 @@ async fn stalled_viewers_cost_the_others_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lapped_viewer_goes_on_cleanly() {
     let origin = Origin::start().await;
-    origin.set("/a", Serve::Ts(Frame::Close));
+    origin.set("/a", Serve::TsAt(80));
     let daemon = Daemon::with(|c| c.stream.ring_mib = 1).await;
     daemon.hurry().await;
     let channel = daemon.channel("A", &[&origin.url("/a")]).await;

@@ -1,4 +1,5 @@
-//! The floor: reads the source, sends each burst to each socket without blocking, and does nothing else.
+//! The floor: reads the source, sends each burst to each socket without blocking, and does nothing else. With several threads
+//! each sends to its share of the sockets at the same time.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,8 +9,9 @@ use std::{
 
 use rustix::net::{SendFlags, send};
 
-/// `floor SOURCE_PORT`: prints its port, serves until killed.
+/// `floor SOURCE_PORT THREADS`: prints its port, serves until killed.
 pub fn main(args: &[String]) {
+    let threads: usize = args[1].parse().expect("a number");
     let mut source = TcpStream::connect(("127.0.0.1", args[0].parse().expect("a port"))).expect("the source");
     source.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("the source");
     let listener: TcpListener = {
@@ -42,9 +44,20 @@ pub fn main(args: &[String]) {
         if n == 0 {
             return;
         }
-        viewers.lock().expect("not poisoned").retain(|viewer| {
+        let takes = |viewer: &TcpStream| {
             let sent = send(viewer, &burst[..n], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
             sent.is_ok_and(|sent| sent == n)
-        });
+        };
+        let mut viewers = viewers.lock().expect("not poisoned");
+        if threads == 1 {
+            viewers.retain(takes);
+        } else {
+            let share = viewers.len().div_ceil(threads).max(1);
+            std::thread::scope(|scope| {
+                for part in viewers.chunks(share) {
+                    scope.spawn(move || part.iter().for_each(|viewer| drop(takes(viewer))));
+                }
+            });
+        }
     }
 }

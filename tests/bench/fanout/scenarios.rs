@@ -13,6 +13,7 @@ pub struct Scenario {
     pub run: fn(usize, u64),
 }
 
+const FLOOR: Kind = Kind::Floor(1);
 const DIRECT: Kind = Kind::Yagid(Some(0));
 const DEFAULT: Kind = Kind::Yagid(None);
 const CPU: Figure = |r| r.cpu_per_gb;
@@ -48,7 +49,7 @@ pub const ALL: &[Scenario] = &[
 ];
 
 fn burst(n: usize, rate: u64, rounds: usize, seconds: u64) {
-    let cases = [("floor", Kind::Floor), ("yagid", DIRECT), ("queue", Kind::Queue)];
+    let cases = [("floor", FLOOR), ("yagid", DIRECT), ("queue", Kind::Queue)];
     let runs = Runs::of(cases.map(|(name, kind)| Case::new(name, kind, n, rate)).into(), rounds, seconds);
     runs.ratio_at_most("yagid", "floor", "CPU", CPU, 1.10);
     runs.ratio_at_most("yagid", "queue", "CPU", CPU, 0.80);
@@ -72,7 +73,7 @@ fn default(rounds: usize, seconds: u64) {
 }
 
 fn latency(rounds: usize, seconds: u64) {
-    let cases = [("floor", Kind::Floor), ("yagid", DIRECT)];
+    let cases = [("floor", FLOOR), ("yagid", DIRECT)];
     let runs = Runs::of(cases.map(|(name, kind)| Case::new(name, kind, 100, 8_000_000)).into(), rounds, seconds);
     runs.ratio_at_most("yagid", "floor", "p50", |r| r.p50_ms, 1.2);
     runs.ratio_at_most("yagid", "floor", "p99", |r| r.p99_ms, 1.5);
@@ -101,7 +102,13 @@ fn many(rounds: usize, seconds: u64) {
 
 fn crowd(rounds: usize, seconds: u64) {
     let case = |name, kind| Case::new(name, kind, 5000, 250_000);
-    Runs::of(vec![case("floor", Kind::Floor), case("yagid", DIRECT), case("default", DEFAULT)], rounds, seconds);
+    let cases = vec![
+        case("floor", FLOOR),
+        case("floor, two threads", Kind::Floor(2)),
+        case("yagid", DIRECT),
+        case("default", DEFAULT),
+    ];
+    Runs::of(cases, rounds, seconds);
 }
 
 fn joins(rounds: usize, seconds: u64) {
@@ -114,10 +121,10 @@ fn joins(rounds: usize, seconds: u64) {
 fn few(rounds: usize, seconds: u64) {
     let mut cases = Vec::new();
     for (name, kind, n) in [
-        ("floor, 1", Kind::Floor, 1),
+        ("floor, 1", FLOOR, 1),
         ("yagid, 1", DEFAULT, 1),
         ("queue, 1", Kind::Queue, 1),
-        ("floor, 10", Kind::Floor, 10),
+        ("floor, 10", FLOOR, 10),
         ("yagid, 10", DIRECT, 10),
         ("default, 10", DEFAULT, 10),
         ("queue, 10", Kind::Queue, 10),

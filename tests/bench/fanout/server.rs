@@ -14,7 +14,8 @@ use yagid::{events::Events, library::Library};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Floor,
+    /// With so many threads.
+    Floor(usize),
     Queue,
     /// The daemon with this `flush_max_ms`, or as it comes.
     Yagid(Option<u32>),
@@ -68,12 +69,11 @@ fn spawn_yagid(dir: &Path, more: &[(&str, &str)]) -> Process {
 
 impl Server {
     pub fn start(kind: Kind, source: u16, streams: usize) -> Self {
-        let role = match kind {
-            Kind::Floor => "floor",
-            Kind::Queue => "queue",
+        let process = match kind {
+            Kind::Floor(threads) => spawn_self(&["floor", &source.to_string(), &threads.to_string()]),
+            Kind::Queue => spawn_self(&["queue", &source.to_string()]),
             Kind::Yagid(flush) => return Self::yagid(source, streams, flush, &[]),
         };
-        let process = spawn_self(&[role, &source.to_string()]);
         Self { port: process.port, process, paths: vec!["/".to_owned()], dir: None }
     }
 

@@ -24,6 +24,8 @@ use super::{Guard, answer, play, read_head, reset, serve, stream, target, ts::Ge
 pub enum Serve {
     /// Numbered TS without an end; `Frame` is how its body is delimited.
     Ts(Frame),
+    /// The same, so many packets each 10 ms.
+    TsAt(u32),
     /// So many packets, then the proper end.
     TsThenEnd(Frame, u64),
     /// So many packets, then silence on an open connection.
@@ -159,6 +161,10 @@ async fn connection(mut socket: TcpStream, state: Shared) {
     match serve {
         None => answer(&mut socket, "404 Not Found", "text/html", b"<html>no such stream</html>").await,
         Some(Serve::Ts(frame)) => ts(socket, frame, u64::MAX).await,
+        Some(Serve::TsAt(each)) => {
+            let _ = socket.write_all(ts_head("").as_bytes()).await;
+            stream(&mut socket, &mut Generator::new(200, u64::from(each) * 150_000), each as usize, u64::MAX).await;
+        }
         Some(Serve::TsThenEnd(frame, limit)) => ts(socket, frame, limit).await,
         Some(Serve::TsThenStall(limit)) => {
             let _ = socket.write_all(ts_head("").as_bytes()).await;
