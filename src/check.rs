@@ -284,6 +284,8 @@ impl Shared {
                         break Ok(());
                     }
                 }
+                // Its place went to a viewer: what was seen so far says nothing.
+                Ok(Err(error @ UpstreamError::NoSlot(_))) => break Err(error),
                 Ok(Err(error)) => break if total > 0 { Ok(()) } else { Err(error) },
                 Err(_) => break if total > 0 { Ok(()) } else { Err(UpstreamError::Timeout("nothing came in time")) },
             }

@@ -16,7 +16,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
-use yagi_api::{SourceKind, StreamRow, StreamState, text::clean};
+use yagi_api::{Fault, SourceKind, StreamRow, StreamState, text::clean};
 
 use crate::{
     app::App,
@@ -46,6 +46,11 @@ struct Reason {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cause {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
     result: &'static str,
 }
@@ -67,6 +72,9 @@ struct Seen {
     labels: HashSet<Upstream>,
     in_bytes: u64,
     reconnects: u32,
+    switches: u32,
+    continuity_errors: u64,
+    scrambled: u64,
     opened: bool,
 }
 
@@ -85,6 +93,10 @@ struct Shared {
     out_bytes: Counter,
     dropped: Family<Reason, Counter>,
     reconnects: Counter,
+    switches: Family<Cause, Counter>,
+    degraded: Family<Cause, Gauge>,
+    continuity_errors: Family<Channel, Counter>,
+    scrambled: Counter,
     open_seconds: Histogram,
     auth: Family<Outcome, Counter>,
     source_channels: Family<Source, Gauge>,
@@ -120,6 +132,10 @@ impl Metrics {
             out_bytes: Counter::default(),
             dropped: Family::default(),
             reconnects: Counter::default(),
+            switches: Family::default(),
+            degraded: Family::default(),
+            continuity_errors: Family::default(),
+            scrambled: Counter::default(),
             open_seconds: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0]),
             auth: Family::default(),
             source_channels: Family::default(),
@@ -219,6 +235,14 @@ impl Shared {
         r.register("out_bytes", "Bytes sent to viewers", self.out_bytes.clone());
         r.register("clients_dropped", "Connections that ended otherwise than by leaving", self.dropped.clone());
         r.register("upstream_reconnects", "Upstreams that were opened again", self.reconnects.clone());
+        r.register("upstream_switches", "Moves of streams to another source", self.switches.clone());
+        r.register("streams_degraded", "Running streams whose source is bad and kept", self.degraded.clone());
+        r.register(
+            "stream_continuity_errors",
+            "Unannounced jumps of counters in a running stream's source",
+            self.continuity_errors.clone(),
+        );
+        r.register("upstream_scrambled_packets", "Scrambled packets of upstreams", self.scrambled.clone());
         r.register("upstream_open_seconds", "From asking an upstream to its first byte", self.open_seconds.clone());
         r.register("auth", "Logins by their result", self.auth.clone());
         r.register("source_channels", "Listed channels of a playlist", self.source_channels.clone());
@@ -237,10 +261,24 @@ impl Shared {
         for row in rows {
             let name = label(&row.name);
             *clients.entry(name.clone()).or_default() += i64::from(row.clients);
+            let channel = Channel { channel: name.clone() };
             let before = seen.entry(row.id).or_default();
             let upstream = Upstream { channel: name, source: row.source_index.to_string() };
             self.stream_in_bytes.get_or_create(&upstream).inc_by(row.in_bytes.saturating_sub(before.in_bytes));
             self.reconnects.inc_by(row.reconnects.saturating_sub(before.reconnects).into());
+            let moves = row.switches.saturating_sub(before.switches);
+            if let Some(last) = row.last_switch.as_ref().filter(|_| moves > 0) {
+                // More than one within a second is rare: all count for the last cause.
+                self.switches.get_or_create(&Cause { cause: last.cause.word() }).inc_by(moves.into());
+            }
+            if let Some(health) = &row.health {
+                let errors = health.continuity_errors.saturating_sub(before.continuity_errors);
+                self.continuity_errors.get_or_create(&channel).inc_by(errors);
+                self.scrambled.inc_by(health.scrambled.saturating_sub(before.scrambled));
+                before.continuity_errors = before.continuity_errors.max(health.continuity_errors);
+                before.scrambled = before.scrambled.max(health.scrambled);
+            }
+            before.switches = before.switches.max(row.switches);
             if let (false, Some(ms)) = (before.opened, row.first_byte_ms) {
                 self.open_seconds.observe(f64::from(ms) / 1000.0);
                 before.opened = true;
@@ -260,6 +298,13 @@ impl Shared {
         // Two channels may share a name: a series goes with the last of them.
         for label in gone.iter().filter(|label| !seen.values().any(|s| s.labels.contains(label))) {
             self.stream_in_bytes.remove(label);
+            if !clients.contains_key(&label.channel) {
+                self.continuity_errors.remove(&Channel { channel: label.channel.clone() });
+            }
+        }
+        for cause in [Fault::Rate, Fault::Video, Fault::Audio, Fault::Frozen] {
+            let bad = rows.iter().filter(|r| r.health.as_ref().and_then(|h| h.fault) == Some(cause)).count();
+            self.degraded.get_or_create(&Cause { cause: cause.word() }).set(count(bad));
         }
         self.stream_clients.clear();
         for (channel, n) in clients {

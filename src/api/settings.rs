@@ -27,6 +27,18 @@ pub struct Settings {
     pub upstream_silence_s: u32,
     /// How long a source that failed is not gone back to while another one works, in seconds; doubled each time that it fails again.
     pub failover_rest_s: u32,
+    /// Over how long a collapse of the bit rate is judged, in milliseconds; 0: never.
+    pub failover_rate_ms: u32,
+    /// A bit rate below this share of what is usual for the source has collapsed, in percent.
+    pub failover_rate_percent: u32,
+    /// How long a picture may be missing while all else comes, in milliseconds; 0: for ever.
+    pub failover_video_ms: u32,
+    /// How long the sound may be missing while all else comes, in milliseconds; 0: for ever.
+    pub failover_audio_ms: u32,
+    /// How long packets may come whose time stands still, in milliseconds; 0: for ever.
+    pub failover_frozen_ms: u32,
+    /// How long what comes may be no MPEG-TS, in milliseconds; 0: for ever.
+    pub failover_stray_ms: u32,
     /// Hours of past programmes that the guide keeps.
     pub guide_past_h: u32,
     /// Days of coming programmes that the guide keeps.
@@ -70,6 +82,12 @@ impl Default for Settings {
             hold_s: 30,
             upstream_silence_s: 10,
             failover_rest_s: 60,
+            failover_rate_ms: 10000,
+            failover_rate_percent: 20,
+            failover_video_ms: 5000,
+            failover_audio_ms: 8000,
+            failover_frozen_ms: 5000,
+            failover_stray_ms: 2000,
             guide_past_h: 24,
             guide_future_d: 8,
             playlist_interval_s: 86_400,

@@ -98,7 +98,6 @@ impl Failover {
         Plan { pause, order }
     }
 
-    #[allow(dead_code, reason = "what sees bad sources comes next")]
     /// The source in use is bad but gives something. None: there is nothing better, it is kept.
     pub fn better(&self, source: usize, now: Instant) -> Option<Plan> {
         let mut order = self.from(source, now);

@@ -367,6 +367,11 @@ impl Index {
         self.accesses.range(first..)
     }
 
+    /// The tables in force.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
     pub fn clock_us(&self) -> u64 {
         self.clock_us
     }

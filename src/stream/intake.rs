@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    health::Health,
     index::{Access, Change, Index},
     psi,
     ring::Ring,
@@ -29,6 +30,7 @@ const PATIENCE_US: u64 = 3_000_000;
 pub struct Intake {
     framer: Framer,
     index: Index,
+    health: Health,
     ring: Ring,
     gate: Gate,
     last_push: Option<Instant>,
@@ -55,6 +57,7 @@ impl Intake {
         Ok(Self {
             framer: Framer::default(),
             index: Index::default(),
+            health: Health::default(),
             ring: Ring::new(ring_bytes)?,
             gate: Gate::Open,
             last_push: None,
@@ -69,14 +72,21 @@ impl Intake {
         &self.index
     }
 
+    pub fn health(&mut self) -> &mut Health {
+        &mut self.health
+    }
+
     /// Takes what came; says how many bytes of whole packets went into the ring.
     pub fn push(&mut self, chunk: &[u8], now: Instant) -> usize {
         if let Some(last) = self.last_push.replace(now) {
             self.index.advance_by(now.saturating_duration_since(last));
         }
         let before = self.ring.head();
-        let Self { framer, index, ring, gate, .. } = self;
-        framer.push(chunk, |run| pass(run, gate, index, ring, now));
+        let (packets, garbage) = (self.health.packets(), self.framer.garbage);
+        let Self { framer, index, health, ring, gate, .. } = self;
+        framer.push(chunk, |run| pass(run, gate, index, health, ring, now));
+        let came = health.packets() > packets;
+        health.took(chunk, framer.garbage - garbage, came.then_some(framer.stray), now);
         self.index.prune(self.ring.tail());
         usize::try_from(self.ring.head() - before).unwrap_or(0)
     }
@@ -85,6 +95,7 @@ impl Intake {
     pub fn seam(&mut self) {
         self.framer.reset();
         self.index.change_source();
+        self.health.jump();
         self.gate = Gate::Shut { since: None };
         self.last_push = None;
     }
@@ -166,13 +177,18 @@ impl Intake {
 }
 
 /// A run of whole packets on its way into the ring; what need not be changed goes in as it came, in one piece.
-fn pass(run: &[u8], gate: &mut Gate, index: &mut Index, ring: &mut Ring, now: Instant) {
+fn pass(run: &[u8], gate: &mut Gate, index: &mut Index, health: &mut Health, ring: &mut Ring, now: Instant) {
     let mut kept = 0;
     for at in (0..run.len()).step_by(PACKET) {
         let packet = &run[at..at + PACKET];
         let view = Packet(packet);
         let offset = ring.head() + (at - kept) as u64;
         let access = index.look(view, offset, now);
+        health.look(view, now);
+        health.follow(index.tables());
+        if let Some(access) = &access {
+            health.access(access.at_us, access.jumps);
+        }
         if let Gate::Shut { since } = gate {
             let waited = now.saturating_duration_since(*since.get_or_insert(now));
             if !enter(view, access.as_ref(), waited >= PATIENCE, index, ring) {
@@ -266,4 +282,4 @@ fn announce_others(access: &Access, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 #[path = "intake_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use super::*;
 
 #[path = "../../tests/it/support/mux.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
-mod mux;
+pub mod mux;
 #[path = "../../tests/it/support/strict.rs"]
 #[allow(dead_code, reason = "shared with the integration tests")]
 mod strict;
@@ -162,6 +162,29 @@ fn what_is_legal_passes_byte_for_byte() {
         }
         let (a, b) = intake.ring().since(0);
         assert!([a, b].concat() == bytes);
+    }
+}
+
+/// A source that is entered anywhere: what viewers miss of it ends with its first random-access point, and not a packet later.
+#[test]
+fn a_seam_costs_what_lies_before_the_first_random_access_point() {
+    for begins in [1, 7, 30, 57] {
+        let mut intake = Intake::new(8000 * PACKET).unwrap();
+        let now = Instant::now();
+        intake.push(&Mux::new(Shape::default(), 1).bytes(60_000), now);
+        let seam = intake.ring().head();
+        intake.seam();
+        let mut next = Mux::new(Shape { first_pid: 0x200, ..Shape::default() }, 2);
+        let (first, second) = (next.group(8, 5), next.group(8, 5));
+        let bytes = [&first[begins * PACKET..], &second[..]].concat();
+        for piece in bytes.chunks(1000) {
+            intake.push(piece, now);
+        }
+        let (a, b) = intake.ring().since(seam);
+        // PAT, PMT, and the group from its first picture on (its own tables come before that).
+        let came = [a, b].concat();
+        assert!(came.ends_with(&second[4 * PACKET..]), "{begins}");
+        assert!(came.len() <= second.len() + 8 * PACKET, "{begins}: {} packets more", came.len() / PACKET);
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::JoinSet, time};
-use yagi_api::StreamState;
+use yagi_api::{Fault, StreamState};
 
 use super::{
     Join, OpenError, Phase, STOPPED, Shared, Stream,
@@ -56,6 +56,9 @@ struct Life {
     gather: Gather,
     idle_since: Option<Instant>,
     tick: Tick,
+    /// When the source's health is looked at next, and what was wrong with it.
+    review_at: Instant,
+    fault: Option<Fault>,
     /// Set when a stream that never became live has no source left.
     verdict: Option<Phase>,
 }
@@ -109,6 +112,8 @@ pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::R
         gather: Gather::new(now),
         idle_since: None,
         tick: Tick { last: now, in_bytes: 0, out_bytes: 0, history: (0, 0) },
+        review_at: now,
+        fault: None,
         verdict: None,
         stream,
         shared,
@@ -296,6 +301,7 @@ impl Life {
             };
             self.repair(error, now);
         }
+        self.review(&settings, now);
         if let Some(verdict) = self.verdict.take() {
             return Some(verdict);
         }
@@ -360,13 +366,15 @@ impl Life {
             self.tick.history = (0, 0);
         }
         self.tick = Tick { last: now, in_bytes, out_bytes, history: self.tick.history };
+        let health = self.first_packet.map(|_| self.intake.health().report(self.fault, now));
+        self.stream.meter.say(|w| w.health = health);
         self.publish_sent();
         self.publish_state();
     }
 
     /// When something happens by itself at the latest.
     fn next_deadline(&self) -> Instant {
-        let tick = self.tick.last + TICK;
+        let tick = (self.tick.last + TICK).min(self.review_at);
         self.gather.deadline().map_or(tick, |due| due.min(tick))
     }
 }

@@ -100,16 +100,11 @@ impl Look {
         self.known = true;
         for e in streams {
             match psi::codec(e.kind) {
-                Codec::NotVideo if self.seen.audio.is_empty() => self.seen.audio = audio(e.kind, e.audio),
+                Codec::NotVideo if self.seen.audio.is_empty() => self.seen.audio = kind(e.kind, e.audio),
                 Codec::NotVideo => {}
                 codec if self.video.is_none() => {
                     self.video = Some((e.pid, codec));
-                    self.seen.video = match codec {
-                        Codec::Mpeg2 => "mpeg2",
-                        Codec::H264 => "h264",
-                        Codec::Hevc => "hevc",
-                        Codec::OtherVideo | Codec::NotVideo => "video",
-                    };
+                    self.seen.video = kind(e.kind, false);
                 }
                 _ => {}
             }
@@ -129,8 +124,16 @@ impl Look {
     }
 }
 
-fn audio(kind: u8, is_audio: bool) -> &'static str {
-    match kind {
+/// A `stream_type` in one word; empty for what is neither picture nor sound.
+pub fn kind(stream_type: u8, is_audio: bool) -> &'static str {
+    match psi::codec(stream_type) {
+        Codec::Mpeg2 => return "mpeg2",
+        Codec::H264 => return "h264",
+        Codec::Hevc => return "hevc",
+        Codec::OtherVideo => return "video",
+        Codec::NotVideo => {}
+    }
+    match stream_type {
         0x03 | 0x04 => "mp2",
         0x0f | 0x11 => "aac",
         0x81 => "ac3",

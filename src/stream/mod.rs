@@ -10,6 +10,7 @@ mod audience;
 mod cutter;
 mod failover;
 mod gather;
+mod health;
 mod index;
 mod intake;
 mod life;

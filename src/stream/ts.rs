@@ -31,6 +31,10 @@ impl<'a> Packet<'a> {
         self.0[1] & 0x80 != 0
     }
 
+    pub fn is_scrambled(self) -> bool {
+        self.0[3] & 0xc0 != 0
+    }
+
     pub fn counter(self) -> u8 {
         self.0[3] & 0x0f
     }
@@ -47,6 +51,10 @@ impl<'a> Packet<'a> {
     /// Has an adaptation field that can hold flags.
     pub fn has_flags(self) -> bool {
         self.adaptation().is_some()
+    }
+
+    pub fn is_discontinuous(self) -> bool {
+        self.adaptation().is_some_and(|flags| flags & 0x80 != 0)
     }
 
     pub fn is_random_access(self) -> bool {
@@ -66,6 +74,13 @@ impl<'a> Packet<'a> {
             | u64::from(b[3]) << 1
             | u64::from(b[4] >> 7);
         Some(base * 300 + (u64::from(b[4] & 1) << 8 | u64::from(b[5])))
+    }
+
+    /// The time stamp of the PES packet that begins here, in 90 kHz ticks; of a scrambled one nothing is known.
+    pub fn pts(self) -> Option<u64> {
+        let p = self.payload().get(..14).filter(|p| p[..3] == [0, 0, 1] && p[7] & 0x80 != 0 && !self.is_scrambled())?;
+        let bits = |at: usize| u64::from(p[at]) << 7 | u64::from(p[at + 1] >> 1);
+        Some(u64::from(p[9] >> 1 & 7) << 30 | bits(10) << 15 | bits(12))
     }
 
     /// Bytes behind the header and the adaptation field; empty when the field claims more than the packet.
@@ -108,6 +123,8 @@ pub struct Framer {
     carry: Vec<u8>,
     /// Bytes thrown away because they belonged to no packet.
     pub garbage: u64,
+    /// Those of them that came behind the last packet.
+    pub stray: u64,
 }
 
 impl Framer {
@@ -124,6 +141,7 @@ impl Framer {
             if self.carry.len() == PACKET && self.carry[0] == SYNC && chunk.first().is_none_or(|b| *b == SYNC) {
                 emit(&self.carry);
                 self.carry.clear();
+                self.stray = 0;
             }
         }
         if self.carry.is_empty() {
@@ -146,11 +164,13 @@ impl Framer {
                 match lock(&bytes[at..]) {
                     Lock::At(skip, stride) => {
                         self.garbage += skip as u64;
+                        self.stray += skip as u64;
                         at += skip;
                         self.stride = stride;
                     }
                     Lock::Nowhere(skip) => {
                         self.garbage += skip as u64;
+                        self.stray += skip as u64;
                         return at + skip;
                     }
                 }
@@ -163,8 +183,11 @@ impl Framer {
                     emit(&bytes[at - stride..at - stride + PACKET]);
                 }
             }
-            if stride == PACKET && at > start {
-                emit(&bytes[start..at]);
+            if at > start {
+                self.stray = 0;
+                if stride == PACKET {
+                    emit(&bytes[start..at]);
+                }
             }
             if at + stride > bytes.len() {
                 return at;
@@ -177,6 +200,7 @@ impl Framer {
     /// Forgets the partial packet and the lock: the next bytes are of another source.
     pub fn reset(&mut self) {
         self.stride = 0;
+        self.stray = 0;
         self.carry.clear();
     }
 }

@@ -302,7 +302,7 @@ async fn watched<T>(
     let Some(permit) = permit.filter(|p| p.is_revocable()) else { return work.await };
     tokio::select! {
         done = work => done,
-        () = permit.revoked() => Err(UpstreamError::Refused("a viewer needs this place of the account".to_owned())),
+        () = permit.revoked() => Err(UpstreamError::NoSlot("a viewer needs this place of the account".to_owned())),
     }
 }
 

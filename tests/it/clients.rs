@@ -155,3 +155,37 @@ async fn the_test_card_plays() {
     }
     wait_until("all seats to be free", || daemon.app.seats.is_empty()).await;
 }
+
+/// A source that ends and one that takes over, until none is left: what a decoder makes of it, in pictures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seam_between_sources_costs_ffmpeg_a_group_at_most() {
+    if !has("ffmpeg") {
+        return;
+    }
+    const GROUP: usize = 25;
+    const PICTURES: usize = 500;
+    let dir = tempfile::tempdir().unwrap();
+    let codecs = format!("-c:v libx264 -preset ultrafast -bf 2 -g {GROUP} -c:a aac");
+    let Some(clip) = clip(dir.path(), &codecs).await else { return };
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    // Twenty seconds in one and a half.
+    let urls = ["/a", "/b"].map(|path| {
+        origin.set(path, Serve::Clip(clip.clone(), Duration::from_millis(1500)));
+        origin.url(path)
+    });
+    daemon.set(&[("hold_s", 1.into())]).await;
+    let channel = daemon.channel("A", &[&urls[0], &urls[1]]).await;
+    let viewer = daemon.viewer("alice", 0).await;
+    let url = daemon.url(&viewer.live(channel));
+    let line = format!("-v error -nostdin -i {url} -map 0:v -fps_mode passthrough -f framecrc -");
+    let decoding = tokio::spawn(async move { run("ffmpeg", words(&line)).await });
+    wait_until("the first source to be asked", || origin.open("/a").0 == 1).await;
+    origin.set("/a", Serve::Answer("404 Not Found", "text/plain", Vec::new()));
+    wait_until("the second source to be asked", || origin.open("/b").0 == 1).await;
+    origin.set("/b", Serve::Answer("404 Not Found", "text/plain", Vec::new()));
+    let out = decoding.await.unwrap();
+    let told = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{}\n{told}", out.status);
+    let pictures = out.stdout.split(|b| *b == b'\n').filter(|line| line.starts_with(b"0,")).count();
+    assert!((2 * PICTURES - GROUP..=2 * PICTURES).contains(&pictures), "{pictures} pictures\n{told}");
+}

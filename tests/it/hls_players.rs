@@ -12,7 +12,16 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{process::Command, sync::mpsc};
 
-use crate::support::{answer, daemon::Daemon, has, read_head, serve, target, wait_until};
+use crate::{
+    clients,
+    support::{
+        answer,
+        daemon::Daemon,
+        has,
+        origin::{Origin, Serve},
+        read_head, serve, target, wait_until,
+    },
+};
 
 /// Longest run of a player; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +61,34 @@ async fn ffmpeg_decodes_hls_without_a_word() {
         assert!(told.is_empty(), "{told}");
         freed(&daemon).await;
     }
+}
+
+/// Over the seam between a source that ends and the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_decodes_hls_over_a_seam() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let codecs = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -c:a aac";
+    let Some(clip) = clients::clip(dir.path(), codecs).await else { return };
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    // Five seconds of one, twenty of the other, at their pace.
+    let part: Arc<[u8]> = clip[..clip.len() / 4 / 188 * 188].into();
+    origin.set("/a", Serve::Clip(part, Duration::from_secs(5)));
+    origin.set("/b", Serve::Clip(clip, Duration::from_secs(20)));
+    daemon.set(&[("hls_segment_s", json!(1))]).await;
+    let channel = daemon.channel("A", &[&origin.url("/a"), &origin.url("/b")]).await;
+    let viewer = daemon.viewer("alice", 0).await;
+    let url = daemon.url(&viewer.live(channel).replace(".ts", ".m3u8"));
+    // Nine seconds: four of them behind the seam.
+    let line =
+        "-v error -nostdin -live_start_index 0 -i URL -map 0:v -fps_mode passthrough -frames:v 225 -f framecrc -";
+    let told = plays("ffmpeg", line, &url).await;
+    let pictures = told.lines().filter(|line| line.starts_with("0,")).count();
+    assert_eq!(pictures, 225, "{told}");
+    let row = daemon.app.streams.rows().remove(0);
+    assert_eq!((row.switches, row.source_index), (1, 1), "{row:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

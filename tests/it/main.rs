@@ -8,6 +8,7 @@ mod clients_lists;
 mod clients_players;
 mod crash;
 mod datagrams;
+mod endurance;
 mod engines;
 mod failover;
 mod families;

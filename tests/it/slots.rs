@@ -117,3 +117,24 @@ async fn no_place_outlives_its_upstream() {
     }
     assert_eq!(provider.upstreams(), 0);
 }
+
+/// A check in the middle of its reading loses its place to a viewer: the channel counts as not checked, not as dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_gives_way_says_nothing() {
+    let provider = Provider::of(1).await;
+    // Enough to begin with and never a table, so that the check reads on.
+    let mut bytes = vec![0xff; 188 * 20];
+    bytes.chunks_exact_mut(188).for_each(|p| p[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]));
+    provider.origin.set("/2.ts", Serve::Clip(bytes.into(), std::time::Duration::from_secs(20)));
+    let checker = &provider.daemon.app.checker;
+    assert_eq!(checker.queue([provider.channel(2)]), 1);
+    wait_until("the check reads", || provider.origin.open("/2.ts").0 == 1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let mut player = provider.get(1).await;
+    assert_eq!(player.status, 200, "{}", player.head);
+    player.watch(20_000).await;
+    wait_until("the check gave way", || provider.origin.open("/2.ts").0 == 0).await;
+    wait_until("it waits again", || checker.status(0, 10).running == 0).await;
+    let status = checker.status(0, 10);
+    assert_eq!((status.waiting, status.total), (1, 0), "{status:?}");
+}

@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yagi_api::{Fault, Switch};
+use yagi_api::{Fault, Settings, Switch};
 
 use super::{
     super::{
         OpenError, Phase,
         failover::{self, Plan},
+        health::Limits,
         opening::{Opened, Outcome, open},
     },
     Life,
@@ -68,6 +69,8 @@ impl Life {
         if let Some(old) = self.feed.replace(feed) {
             self.close(old);
         }
+        self.intake.health().change_source();
+        self.fault = None;
         self.source = source;
         self.feed_since = now;
         self.last_data = now;
@@ -135,6 +138,40 @@ impl Life {
         }
         self.open(plan, old);
         self.publish_state();
+    }
+
+    /// Looks at the source's health when it is time. What is no MPEG-TS any more is as good as nothing; what is bad is left if there is
+    /// anything better.
+    pub(super) fn review(&mut self, settings: &Settings, now: Instant) {
+        if now < self.review_at {
+            return;
+        }
+        let limits = Limits::from(settings);
+        self.review_at = now + limits.pace();
+        if self.feed.is_none() {
+            return;
+        }
+        if self.intake.health().is_stray(&limits, now) {
+            self.repair(UpstreamError::NotMedia("what came behind its packets is something else".to_owned()), now);
+            return;
+        }
+        let fault = self.intake.health().review(&limits, now);
+        if fault != self.fault {
+            let word = fault.map_or("none", Fault::word);
+            tracing::warn!(
+                stream = self.stream.name,
+                source = self.source + 1,
+                fault = word,
+                "the source's health changed"
+            );
+            self.fault = fault;
+        }
+        if let Some(fault) = fault.filter(|_| self.opening.is_none() && self.is_live())
+            && let Some(plan) = self.failover.better(self.source, now)
+        {
+            self.stream.meter.say(|w| w.last_error = Some(fault.text().to_owned()));
+            self.depart(plan, fault, fault.text().to_owned(), now);
+        }
     }
 
     /// An administrator wants another source.

@@ -4,7 +4,7 @@
 //! contents by id and by infohash. What happened can be asked at any time and awaited with `wait_until`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -69,6 +69,8 @@ struct State {
     searches: Vec<String>,
     /// Nothing is answered and nothing is sent any more, on open sockets either.
     hangs: bool,
+    /// Contents whose readers are reset as soon as they are looked at.
+    cut: HashSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +160,11 @@ impl Engine {
     /// From now on it neither answers nor sends, like a stopped process.
     pub fn hang(&self) {
         self.lock().hangs = true;
+    }
+
+    /// Resets the reader of this content.
+    pub fn cut(&self, content: &str) {
+        self.lock().cut.insert(content.to_owned());
     }
 
     /// Ends it: every socket is reset, its port refuses.
@@ -353,6 +360,10 @@ async fn read(mut socket: TcpStream, number: usize, play: Play, state: Shared) {
             if lock(&state).hangs {
                 let _ = socket.read_u8().await;
                 return;
+            }
+            let content = lock(&state).sessions[number].content.clone();
+            if lock(&state).cut.remove(&content) {
+                return reset(socket);
             }
         }
         true

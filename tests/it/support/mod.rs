@@ -4,6 +4,7 @@
 
 pub mod daemon;
 pub mod engine;
+pub mod faulty;
 pub mod hls;
 pub mod mux;
 pub mod origin;

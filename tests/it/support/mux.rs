@@ -52,6 +52,10 @@ pub struct Mux {
     clock: u64,
     /// Bytes that differ from packet to packet.
     noise: u64,
+    /// From now on: no packets of the picture, none of the sound, a time that stands still.
+    pub blind: bool,
+    pub mute: bool,
+    pub frozen: bool,
     out: Vec<u8>,
 }
 
@@ -69,7 +73,9 @@ fn section(table: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
 
 impl Mux {
     pub fn new(shape: Shape, noise: u64) -> Self {
-        Self { clock: shape.begins_s * 27_000_000, shape, counters: HashMap::new(), noise, out: Vec::new() }
+        let (blind, mute, frozen) = (false, false, false);
+        let clock = shape.begins_s * 27_000_000;
+        Self { clock, shape, counters: HashMap::new(), noise, blind, mute, frozen, out: Vec::new() }
     }
 
     /// Tables, then a group of so many pictures with sound, each picture of so many packets.
@@ -167,7 +173,9 @@ impl Mux {
         self.head(pid, first.is_some(), if field.is_empty() { 0x10 } else { 0x30 });
         self.out.extend_from_slice(field);
         if let Some((stream, es)) = first {
-            self.out.extend([0, 0, 1, stream, 0, 0, 0x80, 0, 0]);
+            let pts = (self.clock / 300 + 45_000) % (1 << 33);
+            self.out.extend([0, 0, 1, stream, 0, 0, 0x80, 0x80, 5, 0x21 | ((pts >> 30) as u8) << 1]);
+            self.out.extend([(pts >> 22) as u8, (pts >> 14) as u8 | 1, (pts >> 7) as u8, (pts as u8) << 1 | 1]);
             self.out.extend_from_slice(es);
         }
         self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -193,7 +201,7 @@ impl Mux {
                 (false, flag) => vec![1, flag],
             };
             let (first, sound) = (field(video), field(audio));
-            if let Some(kind) = self.shape.video {
+            if let Some(kind) = self.shape.video.filter(|_| !self.blind) {
                 let es: &[u8] = match (kind, access) {
                     (0x1b, true) => &[0, 0, 0, 1, 9, 0xf0, 0, 0, 0, 1, 0x67],
                     (0x1b, false) => &[0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x41],
@@ -207,9 +215,13 @@ impl Mux {
                     self.unit(video, None, &[]);
                 }
             }
-            self.unit(audio, Some((0xc0, &[0xff, 0xf1])), &sound);
-            self.unit(audio, None, &[]);
+            if !self.mute {
+                self.unit(audio, Some((0xc0, &[0xff, 0xf1])), &sound);
+                self.unit(audio, None, &[]);
+            }
         }
-        self.clock += 27_000_000 / 25;
+        if !self.frozen {
+            self.clock += 27_000_000 / 25;
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not enter: drawing. Invariant: credentials are masked.
 
-use yagi_api::{Job, StreamRow};
+use yagi_api::{Fault, Job, StreamHealth, StreamRow, Switch};
 
 use super::lists::stream_word;
 use crate::{
@@ -91,10 +91,17 @@ pub fn progress(job: &Job, now: i64) -> String {
 
 pub fn stream(s: &StreamRow) -> Facts {
     let since = format!("{}, since {}   reconnects {}", stream_word(s).0, when::uptime(s.uptime_s), s.reconnects);
+    let of = if s.sources > 1 { format!(" of {}", s.sources) } else { String::new() };
     vec![
         fact("stream", s.name.clone()),
         fact("state", since),
-        fact("source", format!("{} (number {})", s.source, s.source_index + 1)),
+        fact(
+            "source",
+            format!("{} (number {} of {})", s.source, s.source_index + 1, s.sources.max(s.source_index + 1)),
+        ),
+        fact("moved", s.last_switch.as_ref().map_or_else(|| "-".to_owned(), |last| moved(s, last))),
+        fact("health", s.health.as_ref().map_or_else(|| "-".to_owned(), health)),
+        fact("packets", s.health.as_ref().map_or_else(|| "-".to_owned(), packets)),
         fact("engine", s.engine.clone().unwrap_or_default()),
         fact("in", when::rate(s.in_bits_per_s)),
         fact(
@@ -107,6 +114,33 @@ pub fn stream(s: &StreamRow) -> Facts {
         fact("sent", when::bytes(s.out_bytes)),
         fact("last error", s.last_error.clone().unwrap_or_else(|| "-".into())),
     ]
+}
+
+/// `1 to 2 at 14:03, broke off, took 210 ms; 3 moves`
+fn moved(s: &StreamRow, last: &Switch) -> String {
+    let (from, to, at) = (last.from + 1, last.to + 1, when::minute(last.at));
+    format!("{from} to {to}, {at}: {}, took {} ms; {} in all", last.cause.text(), last.took_ms, s.switches)
+}
+
+/// What is wrong, and how old the newest packets are.
+fn health(h: &StreamHealth) -> String {
+    let ms = |value: Option<u32>| value.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"));
+    let word = h.fault.map_or("good", Fault::text);
+    let usual = h.usual_bits_per_s.map_or_else(String::new, |rate| format!(", usually {}", when::rate(rate)));
+    let access = h.access_ms.zip(h.access_longest_ms);
+    let access = access.map_or_else(String::new, |(last, most)| format!("; access every {last} ms, longest {most} ms"));
+    format!("{word}{usual}; video {} ago, audio {} ago{access}", ms(h.video_age_ms), ms(h.audio_age_ms))
+}
+
+/// Counts since the stream began, and the largest PIDs.
+fn packets(h: &StreamHealth) -> String {
+    let jitter = h.pcr_jitter_us.map_or_else(String::new, |us| format!(", clock jitter {} ms", us / 1000));
+    let mut words = format!("{} lost, {} scrambled{jitter}", h.continuity_errors, h.scrambled);
+    for pid in h.pids.iter().take(4) {
+        let kind = if pid.kind.is_empty() { "-" } else { &pid.kind };
+        words.push_str(&format!("; {} {kind} {}", pid.pid, when::rate(pid.bits_per_s)));
+    }
+    words
 }
 
 fn client(model: &Model) -> Facts {

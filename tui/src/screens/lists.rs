@@ -135,7 +135,17 @@ pub fn stream_word(s: &yagi_api::StreamRow) -> (&'static str, bool) {
     let usual = recent.iter().sum::<u64>().checked_div(recent.len() as u64).unwrap_or(0);
     let slow = s.state == StreamState::Live
         && (s.buffer_ms < 300 && s.uptime_s > 10 || recent.len() >= 6 && s.in_bits_per_s < usual / 2);
-    (if slow { "slow" } else { s.state.word() }, slow)
+    let bad = s.state == StreamState::Live && s.health.as_ref().is_some_and(|h| h.fault.is_some());
+    (
+        if bad {
+            "bad"
+        } else if slow {
+            "slow"
+        } else {
+            s.state.word()
+        },
+        slow || bad,
+    )
 }
 
 fn seconds(ms: u32) -> String {
