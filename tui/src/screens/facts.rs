@@ -95,13 +95,10 @@ pub fn stream(s: &StreamRow) -> Facts {
     vec![
         fact("stream", s.name.clone()),
         fact("state", since),
-        fact(
-            "source",
-            format!("{} (number {} of {})", s.source, s.source_index + 1, s.sources.max(s.source_index + 1)),
-        ),
-        fact("moved", s.last_switch.as_ref().map_or_else(|| "-".to_owned(), |last| moved(s, last))),
-        fact("health", s.health.as_ref().map_or_else(|| "-".to_owned(), health)),
-        fact("packets", s.health.as_ref().map_or_else(|| "-".to_owned(), packets)),
+        fact("source", format!("{} (number {}{of})", s.source, s.source_index + 1)),
+        fact("moved", s.last_switch.as_ref().map(|last| moved(s, last)).unwrap_or_default()),
+        fact("health", s.health.as_ref().map(health).unwrap_or_default()),
+        fact("packets", s.health.as_ref().map(packets).unwrap_or_default()),
         fact("engine", s.engine.clone().unwrap_or_default()),
         fact("in", when::rate(s.in_bits_per_s)),
         fact(
