@@ -92,7 +92,8 @@ struct Tally {
 fn due(mood: Mood) -> Duration {
     match mood {
         Mood::Stall => SILENCE,
-        Mood::Trickle => RATE,
+        // It is judged by quarters of that time.
+        Mood::Trickle => RATE + RATE / 4,
         Mood::End | Mood::Reset | Mood::Refuse | Mood::PageAtOpen => Duration::ZERO,
         _ => DETECTION,
     }
