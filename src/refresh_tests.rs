@@ -174,6 +174,7 @@ fn a_source_is_due_when_it_never_ran_failed_or_its_interval_has_passed() {
         enabled: true,
         interval_s: 3600,
         max_upstreams: 0,
+        upstreams: 0,
         last: None,
         state: RefreshState::Idle,
     };

@@ -36,7 +36,8 @@ pub const COLUMNS: &[Column<Source>] = &[
 
 /// The source as it is at this moment, with its credentials.
 fn live(app: &App, source: &Source) -> Source {
-    Source { state: app.refresher.state(source.id), ..source.clone() }
+    let upstreams = u32::try_from(app.upstreams.of_account(source.id)).unwrap_or(u32::MAX);
+    Source { state: app.refresher.state(source.id), upstreams, ..source.clone() }
 }
 
 pub fn list(ask: &Ask<'_>) -> Answer {

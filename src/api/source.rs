@@ -24,6 +24,9 @@ pub struct Source {
     /// Upstreams that its channels may have at once, as the provider's account allows; 0: no limit.
     #[serde(default)]
     pub max_upstreams: u32,
+    /// How many of them are in use. Filled by the daemon.
+    #[serde(default)]
+    pub upstreams: u32,
     /// Result of the last refresh that ended.
     #[serde(default)]
     pub last: Option<RefreshReport>,

@@ -148,6 +148,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Sou
         enabled: draft.enabled.unwrap_or(true),
         interval_s: rules::interval(draft.interval_s.unwrap_or(interval))?,
         max_upstreams: rules::max_upstreams(draft.max_upstreams.unwrap_or(0))?,
+        upstreams: 0,
         last: None,
         state: RefreshState::Idle,
         options: options(SourceOptions::default(), draft.priority, draft.zone.as_deref(), draft.shift_min)?,

@@ -34,6 +34,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Source, Validators)> {
         interval_s: row.get(6)?,
         last: row.get_ref(7)?.as_str_or_null()?.map(|text| from_json(7, text)).transpose()?,
         max_upstreams: row.get(11)?,
+        upstreams: 0,
         state: RefreshState::Idle,
         options: from_json(12, row.get_ref(12)?.as_str()?)?,
     };

@@ -145,6 +145,11 @@ impl Upstreams {
         self.slots.configure(limits);
     }
 
+    /// Upstreams of this account that are open or being opened, as far as it has places.
+    pub fn of_account(&self, account: SourceId) -> usize {
+        self.slots.used(account)
+    }
+
     /// Whether one more upstream of this account could be opened at once.
     pub fn has_place(&self, account: SourceId) -> bool {
         self.slots.has_place(account)

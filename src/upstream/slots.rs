@@ -174,6 +174,11 @@ impl Slots {
         self.lock().get(&id).is_none_or(|a| a.has_room() && a.queue.is_empty())
     }
 
+    /// Places of the account that are held.
+    pub fn used(&self, id: SourceId) -> usize {
+        self.lock().get(&id).map_or(0, |a| a.held.len())
+    }
+
     /// A place for this claim; waits a moment for one.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The loop: messages in, effects out, a frame when something changed.
 //!
 //! Owns the tasks behind the model. Must not enter: decisions. Invariant: one owner of the model; nothing is drawn while
-//! nothing changed, and never more than ten times a second.
+//! nothing changed, and never more than ten times a second for long.
 
 use std::{io, time::Duration};
 
@@ -32,8 +32,9 @@ use crate::{
     when,
 };
 
-/// Least time between two frames.
+/// Time in which one frame may be drawn. After a rest some may follow each other at once: a key and what it fetched.
 const FRAME: Duration = Duration::from_millis(100);
+const BURST: u32 = 3;
 /// A frame that takes longer to write makes the next ones rarer.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -71,16 +72,18 @@ pub async fn run(client: Client, opening: Opening) -> io::Result<()> {
     let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut resumed = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     let started = Instant::now();
-    let mut drawn = Instant::now() - FRAME;
+    // Up to where the frames are paid for; the future is what they may not take on credit.
+    let mut paid = Instant::now() - FRAME * BURST;
     loop {
         if !term::is_taken() {
             return Err(io::Error::other("a bug stopped a task; what it said stands above"));
         }
-        if model.dirty && drawn.elapsed() >= FRAME {
+        let next_frame = paid + FRAME;
+        if model.dirty && next_frame <= Instant::now() {
             draw(&mut screen, &mut model)?;
-            drawn = Instant::now();
+            paid = next_frame.max(Instant::now() - FRAME * (BURST - 1));
         }
-        let next_frame = drawn + FRAME;
+        let next_frame = paid + FRAME;
         let dirty = model.dirty;
         let msg = tokio::select! {
             key = keys.next() => match key {

@@ -275,7 +275,7 @@ fn facts(row: &Source) -> Vec<(&'static str, String)> {
         ("state", state_word(row.state).into()),
     ];
     if row.max_upstreams > 0 {
-        facts.push(("upstreams", format!("{} at once", row.max_upstreams)));
+        facts.push(("upstreams", format!("{} of {} at once", row.upstreams, row.max_upstreams)));
     }
     if let Some(last) = &row.last {
         facts.push(("refreshed", when::ago(Some(last.at), now)));

@@ -9,7 +9,7 @@ use crate::{
     keys::Action,
     model::{Choose, Mode, Model, Pane, Pick, PromptKind, Test, View},
     msg::{Ask, Change, Effect, Verb},
-    screens::reading,
+    screens::{facts, reading},
 };
 
 pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
@@ -61,6 +61,11 @@ fn test(model: &mut Model, row: &Channel, effects: &mut Vec<Effect>) {
             model.target().map(|t| Change::new(Verb::Post, paths::CHECKS, View::Channels, said).body(t.body()));
         effects.extend(change.map(|c| Effect::Send(c.for_good())));
         return;
+    }
+    // One that runs is the best test there is; the daemon would not open its source twice.
+    if let Some(s) = model.streams.iter().find(|s| s.channel == Some(row.id)) {
+        let facts = facts::stream(s);
+        return page(model, format!("{} is streamed now", row.name), facts);
     }
     model.test = Some(Test { id: row.id.0, name: row.name.clone(), since: model.now, before: None });
     effects.push(Effect::Fetch(Ask::Tested(row.id.0)));

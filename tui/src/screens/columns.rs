@@ -85,6 +85,7 @@ const SOURCES: &[Column] = &[
     col("STATE", 8, 0, ""),
     num("ROWS", 7, 2, ""),
     col("LAST", 10, 1, "at"),
+    num("SLOTS", 5, 6, ""),
     col("NEXT", 8, 5, "interval_s"),
     col("RESULT", 26, 4, "ok"),
 ];

@@ -205,6 +205,9 @@ fn source(model: &Model) -> Facts {
     let Some(s) = model.selected_source() else { return Facts::new() };
     let every = if s.interval_s == 0 { "by hand".to_owned() } else { when::span(i64::from(s.interval_s)) };
     let mut facts = vec![fact("source", &s.name), fact("address", masked(&s.url)), fact("every", every)];
+    if s.max_upstreams > 0 {
+        facts.push(fact("upstreams", format!("{} of {} at once", s.upstreams, s.max_upstreams)));
+    }
     if let Some(job) = model.job_of(s.id) {
         facts.insert(1, fact("now", progress(job, model.now)));
     }

@@ -215,7 +215,7 @@ fn channels(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let origin = c.origin.and_then(|id| model.source_name(id)).unwrap_or(if c.origin.is_some() {
             "playlist"
         } else {
-            "by hand"
+            "hand"
         });
         let more = if c.sources.len() > 1 { format!(" +{}", c.sources.len() - 1) } else { String::new() };
         let guide = if c.guide_id.is_empty() { "-" } else { &c.guide_id };
@@ -275,6 +275,15 @@ fn users(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     table::draw(model, frame, area, View::Users, rows);
 }
 
+/// Upstreams of the account in use, and how many it allows.
+fn slots(s: &yagi_api::Source) -> String {
+    match (s.kind, s.max_upstreams) {
+        (yagi_api::SourceKind::Guide, _) => "-".to_owned(),
+        (_, 0) => s.upstreams.to_string(),
+        (_, most) => format!("{}/{most}", s.upstreams),
+    }
+}
+
 fn sources(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let theme = model.theme;
     let rows = paged(model, &model.sources, area, move |s| {
@@ -302,6 +311,7 @@ fn sources(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             state,
             last.map_or_else(String::new, |l| l.seen.to_string()).into(),
             when::ago(last.map(|l| l.at), model.now).into(),
+            slots(s).into(),
             next.into(),
             result,
         ];

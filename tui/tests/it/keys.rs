@@ -398,6 +398,10 @@ fn lists_without_a_view_are_shown_by_their_names_and_enter_acts() {
 fn a_channel_is_tested_until_a_newer_result_is_there() {
     let mut stage = Stage::new("typical", (80, 24));
     stage.keys("3");
+    stage.keys("T");
+    assert!(stage.screen().contains("Rai 1 HD is streamed now"), "{}", stage.screen());
+    stage.press(KeyCode::Esc);
+    stage.model.streams.clear();
     let check = yagi_api::Check { at: 100, alive: true, ..yagi_api::Check::default() };
     stage.check = Some(check.clone());
     let start = one(stage.keys("T"));

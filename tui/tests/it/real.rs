@@ -315,12 +315,14 @@ fn two_interfaces_and_curl_edit_at_once_and_agree() {
 fn terminal_figures() {
     const CHANNELS: u32 = 200_000;
     let house = House::new();
-    let (name, password) = house.user("alice");
+    let draft = UserDraft { name: "alice".into(), max_connections: Some(0), ..UserDraft::default() };
+    let alice = house.runtime.block_on(house.app.library.create_user("test", draft)).unwrap();
     for from in (0..CHANNELS).step_by(20_000) {
         let row = |i: u32| {
             format!(
-                r#"{{"op":"create","noun":"channels","row":{{"name":"Channel {i} HD","guide_id":"channel{i}.example","sources":[{{"url":"{}"}}]}}}}"#,
-                if i < 20 { "testcard:".to_owned() } else { format!("http://upstream.example:8080/live/u/p/{i}.ts") }
+                r#"{{"op":"create","noun":"channels","row":{{"name":"Channel {i} HD","number":{n},"guide_id":"channel{i}.example","sources":[{{"url":"{}"}}]}}}}"#,
+                if i < 20 { "testcard:".to_owned() } else { format!("http://upstream.example:8080/live/u/p/{i}.ts") },
+                n = i + 1
             )
         };
         let list = (from..from + 20_000).map(row).collect::<Vec<_>>().join(",");
@@ -357,8 +359,8 @@ fn terminal_figures() {
             times[times.len() - 1]
         );
     }
-    // Idle, then twenty streams with a viewer each.
-    let terminal = Terminal::open(&house.socket());
+    // Idle, then twenty viewers, each a row whose figures move.
+    let mut terminal = Terminal::open(&house.socket());
     terminal.shows("[live]");
     let sent = |terminal: &Terminal| terminal.seen.0.lock().unwrap().bytes.len();
     let second = || std::thread::sleep(std::time::Duration::from_secs(1));
@@ -366,15 +368,16 @@ fn terminal_figures() {
     let before = sent(&terminal);
     (0..10).for_each(|_| second());
     println!("{kind}: bytes in 10 s without streams: {}", sent(&terminal) - before);
-    let ids: Vec<u32> = (0..20).map(|i| house.app.library.catalog().channels()[i].id.0).collect();
-    let viewers: Vec<_> = ids
-        .iter()
-        .map(|id| {
-            let mut viewer = house.ask(&format!("/live/{name}/{password}/{id}.ts"));
+    let id = house.app.library.catalog().channels()[0].id;
+    let path = format!("/live/alice/{}/{id}.ts", alice.password);
+    let viewers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut viewer = house.ask(&path);
             std::thread::spawn(move || std::io::copy(&mut viewer, &mut std::io::sink()))
         })
         .collect();
-    terminal.shows("20 streams");
+    terminal.press("2");
+    terminal.shows("20 clients");
     (0..5).for_each(|_| second());
     let mut seconds: Vec<usize> = Vec::new();
     for _ in 0..20 {
@@ -384,7 +387,7 @@ fn terminal_figures() {
     }
     seconds.sort_unstable();
     let (median, most) = (seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
-    println!("{kind}: bytes in a second with 20 streams at 80x24: median {median}, most {most}");
+    println!("{kind}: bytes in a second with 20 viewers at 80x24: median {median}, most {most}");
     drop(terminal);
     drop(house);
     drop(viewers);
