@@ -32,10 +32,11 @@ pub mod moving;
 mod mutation;
 pub mod names;
 pub mod offline;
+pub mod platform;
 pub mod playlist;
 pub mod probe;
 pub mod progress;
-pub mod readiness;
+
 pub mod refresh;
 pub mod routes;
 pub mod seats;

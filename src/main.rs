@@ -7,7 +7,7 @@ use yagid::{
     admin,
     cli::{Cli, Common, Verb},
     config::{self, Fault, Loaded},
-    daemon, http, moving, offline, store,
+    daemon, http, moving, offline, platform, store,
     upstream::exec,
 };
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         eprintln!("{}", exec::guard(args));
         return ExitCode::from(127);
     }
+    platform::use_one_arena();
     exec::guard_with("/proc/self/exe".into());
     let cli = Cli::parse();
     let done = match cli.verb.unwrap_or(Verb::Run(cli.common)) {

@@ -19,7 +19,7 @@ use super::{
     subscriber::{Place, Subscriber, Wrote, send},
 };
 use crate::{
-    readiness::{Readiness, Ready},
+    platform::{Readiness, Ready},
     seats::End,
 };
 

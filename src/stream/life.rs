@@ -74,7 +74,7 @@ struct Tick {
 /// What woke the stream.
 enum Wake {
     Chunk(Result<Piece, UpstreamError>),
-    Sockets(std::io::Result<Vec<crate::readiness::Ready>>),
+    Sockets(std::io::Result<Vec<crate::platform::Ready>>),
     Join(Option<Join>),
     Asked,
     Opened(Outcome),

@@ -33,7 +33,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use yagi_api::{EngineRow, Locator, SourceId};
 
-use crate::{config::Config, readiness::wake_at, secret::redact};
+use crate::{config::Config, platform::wake_at, secret::redact};
 
 pub use fetch::{Caps, Conditions, FetchError, Fetched, Fetcher};
 pub use outbound::Reach;

@@ -12,7 +12,12 @@ use aes::Aes128;
 use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::{Guard, answer, read_head, serve, target, ts::Generator};
+use super::{
+    Guard, answer, read_head, serve,
+    sockets::{Same, Sockets},
+    target,
+    ts::Generator,
+};
 
 pub const KEY: [u8; 16] = *b"sixteen bytes ok";
 const GOP: u64 = 200;
@@ -62,8 +67,7 @@ struct State {
     /// Lines behind the head of each playlist.
     extra: String,
     asked: Vec<String>,
-    sockets: u32,
-    most: u32,
+    sockets: Sockets,
 }
 
 impl State {
@@ -147,8 +151,7 @@ impl Hls {
             stopped: false,
             extra: String::new(),
             asked: Vec::new(),
-            sockets: 0,
-            most: 0,
+            sockets: Sockets::default(),
         };
         (0..6).for_each(|_| state.grow());
         let state = Arc::new(Mutex::new(state));
@@ -209,7 +212,7 @@ impl Hls {
     /// Connections now, and the most at once so far.
     pub fn sockets(&self) -> (u32, u32) {
         let state = lock(&self.state);
-        (state.sockets, state.most)
+        (state.sockets.now(), state.sockets.most)
     }
 }
 
@@ -217,11 +220,11 @@ fn lock(state: &Arc<Mutex<State>>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Open(Arc<Mutex<State>>);
+struct Open(Arc<Mutex<State>>, Same);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        lock(&self.0).sockets -= 1;
+        lock(&self.0).sockets.remove(&self.1);
     }
 }
 
@@ -239,14 +242,13 @@ enum Found {
 async fn connection(mut socket: TcpStream, state: Arc<Mutex<State>>) {
     let Some(head) = read_head(&mut socket).await else { return };
     let path = target(&head).split('?').next().unwrap_or_default().to_owned();
-    let found = {
+    let (found, same) = {
         let mut state = lock(&state);
         state.asked.push(path.clone());
-        state.sockets += 1;
-        state.most = state.most.max(state.sockets);
-        find(&state, &path, &head)
+        let same = state.sockets.add(&socket);
+        (find(&state, &path, &head), same)
     };
-    let _open = Open(state);
+    let _open = Open(state, same);
     let kind = "video/mp2t";
     match found {
         Found::Nothing => answer(&mut socket, "404 Not Found", "text/plain", b"no").await,

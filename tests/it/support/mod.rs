@@ -13,6 +13,7 @@ pub mod player;
 pub mod process;
 pub mod raw;
 pub mod secure;
+pub mod sockets;
 pub mod strict;
 pub mod ts;
 

@@ -6,18 +6,21 @@ use std::{
     collections::HashMap,
     io::Write as _,
     net::SocketAddr,
-    os::fd::{AsFd as _, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use rustix::{io::Errno, net::RecvFlags};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::{Guard, answer, play, read_head, reset, serve, stream, target, ts::Generator};
+use super::{
+    Guard, answer, play, read_head, reset, serve,
+    sockets::{Same, Sockets},
+    stream, target,
+    ts::Generator,
+};
 
 /// What a path answers.
 #[derive(Clone, Debug)]
@@ -67,26 +70,8 @@ pub enum Frame {
 struct State {
     paths: HashMap<String, Serve>,
     heads: Vec<String>,
-    open: HashMap<String, Asked>,
-}
-
-/// Connections that ask for one path.
-#[derive(Debug, Default)]
-struct Asked {
-    sockets: Vec<Arc<OwnedFd>>,
-    most: u32,
-}
-
-impl Asked {
-    /// Those that the peer has not closed. Asks the kernel: the task of a closed one may not have run yet.
-    fn now(&self) -> u32 {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let open = |socket: &&Arc<OwnedFd>| match rustix::net::recv(socket, &mut [0u8], flags) {
-            Ok((came, _)) => came > 0,
-            Err(e) => e == Errno::AGAIN,
-        };
-        self.sockets.iter().filter(open).count() as u32
-    }
+    /// Connections that ask for one path.
+    open: HashMap<String, Sockets>,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -135,12 +120,12 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Open(Shared, String, Arc<OwnedFd>);
+struct Open(Shared, String, Same);
 
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(asked) = lock(&self.0).open.get_mut(&self.1) {
-            asked.sockets.retain(|s| !Arc::ptr_eq(s, &self.2));
+            asked.remove(&self.2);
         }
     }
 }
@@ -148,14 +133,11 @@ impl Drop for Open {
 async fn connection(mut socket: TcpStream, state: Shared) {
     let Some(head) = read_head(&mut socket).await else { return };
     let path = target(&head).split('?').next().unwrap_or_default().to_owned();
-    let same = Arc::new(socket.as_fd().try_clone_to_owned().unwrap());
-    let serve = {
+    let (serve, same) = {
         let mut state = lock(&state);
         state.heads.push(head.clone());
-        let asked = state.open.entry(path.clone()).or_default();
-        asked.sockets.push(Arc::clone(&same));
-        asked.most = asked.most.max(asked.now());
-        state.paths.get(&path).cloned()
+        let same = state.open.entry(path.clone()).or_default().add(&socket);
+        (state.paths.get(&path).cloned(), same)
     };
     let _open = Open(Arc::clone(&state), path, same);
     match serve {
