@@ -1,4 +1,4 @@
-//! All viewers of one stream, and the sweep that writes to them.
+//! All viewers of one stream, and what becomes of each.
 //!
 //! Owns the subscribers, the row of those that keep up, and the watch that tells which of the others can take more or have
 //! gone. Must not enter: upstreams, timers, accounts. Invariant: one system call per viewer and flush while all keep up, and
@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -16,7 +15,8 @@ use yagi_api::{ClientState, LagPolicy};
 
 use super::{
     intake::Intake,
-    subscriber::{Place, Subscriber, Wrote, send},
+    subscriber::{Place, Subscriber, Wrote},
+    sweep::{Level, Short, sweep},
 };
 use crate::{
     platform::{Readiness, Ready},
@@ -30,14 +30,10 @@ pub struct Audience {
     /// Keys of those that have had more than that, because they were served since the last flush.
     ahead: Vec<usize>,
     flushed: u64,
+    /// Threads that share a sweep over a long row.
+    threads: usize,
     readiness: Readiness,
     pub figures: Figures,
-}
-
-/// All that a sweep has to know of a viewer: the memory that it walks is eight bytes each.
-struct Level {
-    socket: TcpStream,
-    key: u32,
 }
 
 /// Totals since the stream began.
@@ -52,14 +48,17 @@ pub struct Figures {
 }
 
 impl Audience {
+    /// Sweeps over a long row are shared by up to `threads` threads.
+    ///
     /// # Errors
     /// When the process has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(threads: usize) -> io::Result<Self> {
         Ok(Self {
             subscribers: Slab::new(),
             row: Vec::new(),
             ahead: Vec::new(),
             flushed: 0,
+            threads,
             readiness: Readiness::new()?,
             figures: Figures::default(),
         })
@@ -100,22 +99,17 @@ impl Audience {
             return;
         }
         let (a, b) = ring.since(self.flushed);
-        let total = a.len() + b.len();
-        let mut at = 0;
-        let mut sends = 0;
-        while let Some(level) = self.row.get(at) {
-            sends += 1;
-            match send(&level.socket, &[], a, b) {
-                Ok(n) if n == total => at += 1,
-                Err(Errno::INTR) => {}
-                Ok(n) => self.fall_behind(at, n, intake, now),
-                Err(Errno::AGAIN) => self.fall_behind(at, 0, intake, now),
-                Err(_) => self.remove(self.row[at].key as usize, End::Left),
+        self.figures.sends += self.row.len() as u64;
+        self.figures.flushes += 1;
+        // From the last to the first: whoever leaves the row is replaced by its last one.
+        for Short { place, wrote } in sweep(&self.row, self.threads, a, b).into_iter().rev() {
+            match wrote {
+                Ok(n) => self.fall_behind(place, n, intake, now),
+                Err(Errno::AGAIN) => self.fall_behind(place, 0, intake, now),
+                Err(_) => self.remove(self.row[place].key as usize, End::Left),
             }
         }
-        self.figures.sends += sends;
-        self.figures.flushes += 1;
-        self.figures.out_bytes += (total * at) as u64;
+        self.figures.out_bytes += (head - self.flushed) * self.row.len() as u64;
         self.flushed = head;
         for key in std::mem::take(&mut self.ahead) {
             self.serve(key, intake, now);

@@ -83,7 +83,7 @@ enum Wake {
 
 /// Runs a stream to its end.
 pub(super) async fn run(stream: Arc<Stream>, shared: Arc<Shared>, joins: mpsc::Receiver<Join>) {
-    let made = Audience::new().and_then(|audience| Ok((audience, Intake::new(shared.ring_bytes)?)));
+    let made = Audience::new(shared.pumps.len()).and_then(|audience| Ok((audience, Intake::new(shared.ring_bytes)?)));
     let (audience, intake) = match made {
         Ok(made) => made,
         Err(e) => {

@@ -22,6 +22,7 @@ mod pump;
 mod reel;
 mod ring;
 mod subscriber;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod ts;
