@@ -5,7 +5,7 @@
 //! host, and one that runs ends when such a stream appears.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,16 +14,20 @@ use tokio::{
     sync::{Notify, watch},
     time::{timeout, timeout_at},
 };
-use yagi_api::{Channel, ChannelId, Check, CheckRow, Checks, Locator};
+use yagi_api::{Channel, ChannelId, ChannelSource, Check, CheckRow, Checks, Locator};
 
 use crate::{
     clock::epoch_now,
+    jobs::Jobs,
     library::{Library, Provenance},
     playlist::identity,
+    progress::Progress,
     stream::{Streams, look::Look},
     upstream::{Claim, Piece, Purpose, Reach, UpstreamError, Upstreams},
 };
 
+/// Of the job.
+const NAME: &str = "checks";
 /// Checks at once, over all hosts.
 const AT_ONCE: usize = 4;
 const MAX_WAITING: usize = 250_000;
@@ -48,26 +52,51 @@ struct Shared {
     library: Library,
     streams: Streams,
     upstreams: Upstreams,
+    jobs: Jobs,
     queue: Mutex<Queue>,
     more: Notify,
 }
 
+/// A channel and which of its addresses.
+type Place = (ChannelId, u16);
+
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<ChannelId>,
-    queued: HashSet<ChannelId>,
+    /// Each with the job that it is part of.
+    waiting: VecDeque<(Place, u64)>,
+    queued: HashSet<Place>,
     /// Hosts that are asked just now.
     busy: HashSet<String>,
     /// When a host was asked last.
     asked: HashMap<String, Instant>,
     running: u32,
+    /// Jobs that are not over; only the newest grows.
+    runs: BTreeMap<u64, Run>,
+}
+
+struct Run {
+    progress: Progress,
+    alive: u32,
+    dead: u32,
+}
+
+impl Run {
+    fn told(&self) -> String {
+        format!("{} play, {} do not", self.alive, self.dead)
+    }
 }
 
 impl Checker {
     /// Starts the workers; they end when `stop` turns true.
-    pub fn start(library: Library, streams: Streams, upstreams: Upstreams, stop: watch::Receiver<bool>) -> Self {
+    pub fn start(
+        library: Library,
+        streams: Streams,
+        upstreams: Upstreams,
+        jobs: Jobs,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let queue = Mutex::default();
-        let checker = Self(Arc::new(Shared { library, streams, upstreams, queue, more: Notify::new() }));
+        let checker = Self(Arc::new(Shared { library, streams, upstreams, jobs, queue, more: Notify::new() }));
         for _ in 0..AT_ONCE {
             let (checker, mut stop) = (checker.clone(), stop.clone());
             tokio::spawn(async move {
@@ -80,39 +109,59 @@ impl Checker {
         checker
     }
 
-    /// Queues channels; one that waits already is enough. Says how many were new.
-    pub fn queue(&self, channels: impl IntoIterator<Item = ChannelId>) -> u32 {
+    /// Queues channels, their first address or all of them; one that waits already is enough. Says how many were new, and the
+    /// job that they are part of.
+    pub fn queue(&self, channels: impl IntoIterator<Item = ChannelId>, all: bool, actor: &str) -> (u32, Option<u64>) {
+        let catalog = self.0.library.catalog();
+        let count = |id: ChannelId| catalog.channel(id).filter(|_| all).map_or(1, |c| c.sources.len());
         let mut queue = self.0.lock();
-        let mut new = 0;
+        let mut new = Vec::new();
         for id in channels {
-            if queue.waiting.len() < MAX_WAITING && queue.queued.insert(id) {
-                queue.waiting.push_back(id);
-                new += 1;
+            for at in 0..count(id).min(usize::from(u16::MAX)) as u16 {
+                if queue.waiting.len() + new.len() < MAX_WAITING && queue.queued.insert((id, at)) {
+                    new.push((id, at));
+                }
             }
         }
+        let running = queue.runs.last_key_value().map(|(job, _)| *job);
+        drop(queue);
+        if new.is_empty() {
+            return (0, running);
+        }
+        // The job knows of them before a worker can be done with one.
+        let (job, progress) = self.0.jobs.gather(NAME, actor, "checking", "addresses", new.len() as u64);
+        let queued = new.len() as u32;
+        let mut queue = self.0.lock();
+        queue.waiting.extend(new.into_iter().map(|place| (place, job)));
+        queue.runs.entry(job).or_insert(Run { progress, alive: 0, dead: 0 });
         drop(queue);
         self.0.more.notify_waiters();
-        new
+        (queued, Some(job))
     }
 
     /// Forgets what waits.
-    pub fn cancel(&self) -> u32 {
-        let mut queue = self.0.lock();
-        let gone = queue.waiting.len() as u32;
-        queue.waiting.clear();
-        queue.queued.clear();
-        gone
+    pub fn cancel(&self, actor: &str) -> u32 {
+        let running: Vec<u64> = self.0.lock().runs.keys().copied().collect();
+        for job in running {
+            self.0.jobs.cancel(job, actor);
+        }
+        self.0.drop_cancelled()
     }
 
     /// Results of listed channels, by number.
     pub fn status(&self, offset: usize, limit: usize) -> Checks {
         let catalog = self.0.library.catalog();
         let known = self.0.library.checks();
-        let rows = catalog.channels().iter().filter(|c| c.is_listed()).filter_map(|c| {
-            let check = known.get(&key(c)?)?.clone();
-            Some(CheckRow { id: c.id, name: c.name.clone(), check })
-        });
-        let rows: Vec<CheckRow> = rows.collect();
+        let mut rows = Vec::new();
+        for channel in catalog.channels().iter().filter(|c| c.is_listed()) {
+            for (address, source) in (0..).zip(&channel.sources) {
+                if let Some(check) = known.get(&identity::address(&source.url)) {
+                    let (id, name, check) = (channel.id, channel.name.clone(), check.clone());
+                    rows.push(CheckRow { id, name, address, check });
+                }
+            }
+        }
+        drop(known);
         let queue = self.0.lock();
         Checks {
             waiting: queue.waiting.len() as u32,
@@ -125,26 +174,39 @@ impl Checker {
     async fn work(&self) {
         loop {
             let more = self.0.more.notified();
-            let Some((channel, host)) = self.0.next() else {
+            self.0.drop_cancelled();
+            let Some(job) = self.0.next() else {
                 let idle = if self.0.is_empty() { Duration::from_secs(3600) } else { IDLE };
                 let _ = timeout(idle, more).await;
                 continue;
             };
-            let check = self.0.check(&channel, &host).await;
-            self.0.ended(&channel, host, check.is_some());
-            if let (Some(check), Some(key)) = (check, key(&channel))
+            let check = self.0.check(&job).await;
+            let (id, key) = (job.channel.id, identity::address(&job.source().url));
+            let alive = check.as_ref().map(|c| c.alive);
+            // Kept first: who sees it leave the queue finds its result.
+            if let Some(check) = check
                 && let Err(error) = self.0.library.keep_check(key, check).await
             {
-                tracing::warn!(channel = %channel.id, %error, "the result of a check was not kept");
+                tracing::warn!(channel = %id, %error, "the result of a check was not kept");
             }
+            self.0.ended(job, alive);
             self.0.more.notify_waiters();
         }
     }
 }
 
-/// Digest of the channel's first address.
-fn key(channel: &Channel) -> Option<u64> {
-    channel.sources.first().map(|s| identity::path(&s.url))
+/// One address that is checked.
+struct Job {
+    run: u64,
+    channel: Arc<Channel>,
+    at: u16,
+    host: String,
+}
+
+impl Job {
+    fn source(&self) -> &ChannelSource {
+        &self.channel.sources[usize::from(self.at)]
+    }
 }
 
 /// What must not be asked twice at once: the host, or the engine.
@@ -171,43 +233,96 @@ impl Shared {
         self.lock().waiting.is_empty()
     }
 
-    /// The next channel whose host is free, and its host, which is busy from now on.
-    fn next(&self) -> Option<(Arc<Channel>, String)> {
+    /// The next address whose host is free; that is busy from now on.
+    fn next(&self) -> Option<Job> {
         let catalog = self.library.catalog();
         let wanted = self.wanted();
         let mut queue = self.lock();
+        let mut gone = Vec::new();
+        let mut found = None;
         // One turn of the queue at most, and no more than a glance of a long one.
         for _ in 0..queue.waiting.len().min(2000) {
-            let id = queue.waiting.pop_front()?;
-            let Some(channel) = catalog.channel(id).filter(|c| !c.sources.is_empty()) else {
-                queue.queued.remove(&id);
+            let Some((place, run)) = queue.waiting.pop_front() else { break };
+            let at = usize::from(place.1);
+            let Some(channel) = catalog.channel(place.0).filter(|c| c.sources.len() > at) else {
+                queue.queued.remove(&place);
+                gone.push(run);
                 continue;
             };
-            let host = host(&channel.sources[0].url);
+            let host = host(&channel.sources[at].url);
             let paced = queue.asked.get(&host).is_some_and(|at| at.elapsed() < PACE);
             if paced || queue.busy.contains(&host) || wanted.contains(&host) {
-                queue.waiting.push_back(id);
+                queue.waiting.push_back((place, run));
                 continue;
             }
             queue.busy.insert(host.clone());
             queue.running += 1;
-            return Some((channel.clone(), host));
+            found = Some(Job { run, channel: channel.clone(), at: place.1, host });
+            break;
         }
-        None
+        drop(queue);
+        for run in gone {
+            self.advance(run, None, 1);
+        }
+        found
     }
 
-    /// Makes the host free again; a channel whose check gave way waits again.
-    fn ended(&self, channel: &Channel, host: String, checked: bool) {
+    /// Makes the host free again; an address whose check gave way waits again.
+    fn ended(&self, job: Job, alive: Option<bool>) {
+        let place = (job.channel.id, job.at);
         let mut queue = self.lock();
-        queue.busy.remove(&host);
-        queue.asked.insert(host, Instant::now());
+        queue.busy.remove(&job.host);
+        queue.asked.insert(job.host, Instant::now());
         queue.asked.retain(|_, at| at.elapsed() < PACE);
         queue.running -= 1;
-        if checked {
-            queue.queued.remove(&channel.id);
-        } else {
-            queue.waiting.push_back(channel.id);
+        if alive.is_none() {
+            queue.waiting.push_back((place, job.run));
+            return;
         }
+        queue.queued.remove(&place);
+        drop(queue);
+        self.advance(job.run, alive, 0);
+    }
+
+    /// Tells the job that an address was checked, or that some will not be.
+    fn advance(&self, run: u64, alive: Option<bool>, dropped: u64) {
+        let mut queue = self.lock();
+        let told = queue.runs.get_mut(&run).map(|run| {
+            match alive {
+                Some(true) => run.alive += 1,
+                Some(false) => run.dead += 1,
+                None => {}
+            }
+            run.told()
+        });
+        drop(queue);
+        if let Some(told) = told
+            && self.jobs.advance(run, alive.map_or(0, |_| 1), dropped, told)
+        {
+            self.lock().runs.remove(&run);
+        }
+    }
+
+    /// Forgets what waits of jobs that somebody stopped; says how much that was.
+    fn drop_cancelled(&self) -> u32 {
+        let mut queue = self.lock();
+        let stopped: Vec<u64> =
+            queue.runs.iter().filter(|(_, run)| run.progress.is_cancelled()).map(|(job, _)| *job).collect();
+        if stopped.is_empty() {
+            return 0;
+        }
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut queue.waiting).into_iter().partition(|(_, run)| stopped.contains(run));
+        queue.waiting = kept;
+        for (place, _) in &gone {
+            queue.queued.remove(place);
+        }
+        drop(queue);
+        for run in stopped {
+            let count = gone.iter().filter(|(_, of)| *of == run).count() as u64;
+            self.advance(run, None, count);
+        }
+        gone.len() as u32
     }
 
     /// Hosts that viewers watch something of.
@@ -220,28 +335,29 @@ impl Shared {
     }
 
     /// None: a viewer wanted the host.
-    async fn check(&self, channel: &Channel, host: &str) -> Option<Check> {
+    async fn check(&self, job: &Job) -> Option<Check> {
         let began = Instant::now();
-        let look = self.look(channel);
+        let look = self.look(job);
         tokio::pin!(look);
         loop {
             match timeout(GIVE_WAY, &mut look).await {
                 Ok(None) => return None,
                 Ok(Some(check)) => {
-                    tracing::debug!(channel = %channel.name, alive = check.alive, error = check.error,
+                    tracing::debug!(channel = %job.channel.name, address = job.at, alive = check.alive, error = check.error,
                         millis = began.elapsed().as_millis() as u64, "checked");
                     return Some(check);
                 }
-                Err(_) if self.wanted().contains(host) => return None,
+                Err(_) if self.drop_cancelled() > 0 => {}
+                Err(_) if self.wanted().contains(&job.host) => return None,
                 Err(_) => {}
             }
         }
     }
 
     /// None: the account or the engine has no place to spare.
-    async fn look(&self, channel: &Channel) -> Option<Check> {
+    async fn look(&self, job: &Job) -> Option<Check> {
         let mut check = Check { at: epoch_now(), ..Check::default() };
-        match self.bytes(channel, &mut check).await {
+        match self.bytes(job, &mut check).await {
             Ok(()) => check.alive = true,
             Err(UpstreamError::NoSlot(_) | UpstreamError::NoEngine(_)) => return None,
             Err(error) => check.error = error.to_string(),
@@ -250,8 +366,8 @@ impl Shared {
         Some(check)
     }
 
-    async fn bytes(&self, channel: &Channel, check: &mut Check) -> Result<(), UpstreamError> {
-        let source = &channel.sources[0];
+    async fn bytes(&self, job: &Job, check: &mut Check) -> Result<(), UpstreamError> {
+        let (channel, source) = (&job.channel, job.source());
         let locator = Locator::parse(&source.url).map_err(|e| UpstreamError::Refused(e.to_owned()))?;
         let engine = matches!(locator, Locator::AceContent(_) | Locator::AceInfohash(_));
         let began = tokio::time::Instant::now();

@@ -132,7 +132,8 @@ impl Daemon {
             events.clone(),
             stopping.clone(),
         );
-        let checker = Checker::start(library.clone(), streams.clone(), checks, stopping.clone());
+        let checker =
+            Checker::start(library.clone(), streams.clone(), checks, refresher.jobs().clone(), stopping.clone());
         let (addressing, open_networks, roles) = admin::derived(config);
         let token = admin::token(&config.admin).context("the key admin.token_file")?;
         let desk = admin_listener(&config.admin)?;

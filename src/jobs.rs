@@ -66,8 +66,21 @@ impl Jobs {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new job that waits.
+    /// A new refresh that waits.
     pub fn add(&self, source: SourceId, name: &str, actor: &str, progress: Progress) -> u64 {
+        let id = self.insert(&mut self.lock(), Some(source), name, actor, progress);
+        self.tell(id);
+        id
+    }
+
+    fn insert(
+        &self,
+        table: &mut BTreeMap<u64, Entry>,
+        source: Option<SourceId>,
+        name: &str,
+        actor: &str,
+        progress: Progress,
+    ) -> u64 {
         let id = self.0.next.fetch_add(1, Relaxed);
         let job = Job {
             id,
@@ -82,17 +95,62 @@ impl Jobs {
             elapsed_ms: 0,
             actor: actor.to_owned(),
             report: None,
+            told: String::new(),
         };
         let entry = Entry { job, progress, began: Instant::now(), stopped_by: None };
-        let mut table = self.lock();
         table.insert(id, entry);
         let over: Vec<u64> = table.iter().filter(|(_, e)| e.job.state.is_over()).map(|(id, _)| *id).collect();
         for old in over.iter().take(over.len().saturating_sub(KEPT)) {
             table.remove(old);
         }
+        id
+    }
+
+    /// Gives more work to the job of that name that runs, else to a new one.
+    pub fn gather(
+        &self,
+        name: &str,
+        actor: &str,
+        step: &'static str,
+        unit: &'static str,
+        more: u64,
+    ) -> (u64, Progress) {
+        let mut table = self.lock();
+        // Who asked it to stop did not mean what comes now.
+        let goes_on = |e: &&Entry| e.job.name == name && e.job.state == JobState::Running && e.stopped_by.is_none();
+        let running = table.values().find(goes_on).map(|e| (e.job.id, e.progress.clone()));
+        let (id, progress) = running.unwrap_or_else(|| {
+            let progress = Progress::default();
+            progress.step(step, unit, Some(0));
+            let id = self.insert(&mut table, None, name, actor, progress.clone());
+            if let Some(entry) = table.get_mut(&id) {
+                entry.job.state = JobState::Running;
+            }
+            (id, progress)
+        });
+        progress.grow(more, 0);
         drop(table);
         self.tell(id);
-        id
+        (id, progress)
+    }
+
+    /// Part of such a job was done or dropped; with the last part it ends. Says whether it is over.
+    pub fn advance(&self, id: u64, done: u64, dropped: u64, told: String) -> bool {
+        let mut over = true;
+        if let Some(entry) = self.lock().get_mut(&id).filter(|e| !e.job.state.is_over()) {
+            entry.progress.grow(0, dropped);
+            entry.progress.add(done);
+            entry.job.told = told;
+            let row = entry.row();
+            if row.total.is_some_and(|total| row.done >= total) {
+                let state = if entry.stopped_by.is_some() { JobState::Cancelled } else { JobState::Done };
+                entry.job = Job { elapsed_ms: millis(entry.began), state, ..row };
+            } else {
+                over = false;
+            }
+        }
+        self.tell(id);
+        over
     }
 
     pub fn run(&self, id: u64) {

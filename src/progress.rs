@@ -40,6 +40,12 @@ impl Progress {
         self.0.done.store(0, Relaxed);
     }
 
+    /// There is more to do in this step, or less.
+    pub fn grow(&self, more: u64, less: u64) {
+        let mut stage = self.0.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.total = Some((stage.total.unwrap_or(0) + more).saturating_sub(less));
+    }
+
     pub fn add(&self, n: u64) {
         self.0.done.fetch_add(n, Relaxed);
     }

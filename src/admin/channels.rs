@@ -3,15 +3,18 @@
 //! Owns the fields that lists of channels are searched and sorted by. Must not enter: rules of channels. Invariant: a channel
 //! that is deleted or disabled is not streamed on.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use yagi_api::{Channel, ChannelDraft, ChannelId, ChannelPatch, Page, Role};
+use yagi_api::{
+    Channel, ChannelDraft, ChannelFacts, ChannelId, ChannelPatch, ChannelRow, Page, Role, StreamRow, StreamState,
+};
 
 use super::{
     Answer, Ask, aside, created, done, input, ok,
     query::{self, Cell, Column},
     rights,
 };
+use crate::{app::App, clock::epoch_now, library::Catalog, playlist::identity};
 
 pub const COLUMNS: &[Column<Channel>] = &[
     Column { names: &["number", "num"], searched: false, cell: |_, c| Cell::some(Some(c.number)) },
@@ -45,16 +48,61 @@ pub const COLUMNS: &[Column<Channel>] = &[
 ];
 
 pub async fn list(ask: &Ask<'_>) -> Answer {
-    let query = query::parse(&ask.request.query, &[])?;
+    let query = query::parse(&ask.request.query, &["facts"])?;
+    let with_facts = input::flag(&ask.request.query, "facts")?;
     let catalog = ask.app.library.catalog();
     let columns = if ask.role == Role::Admin { COLUMNS } else { &COLUMNS[..COLUMNS.len() - 1] };
-    let page =
-        aside(move || query::page::<Channel, Arc<Channel>>(&catalog, columns, catalog.channels(), &query)).await??;
+    let pages = Arc::clone(&catalog);
+    let page = aside(move || query::page::<Channel, Arc<Channel>>(&pages, columns, pages.channels(), &query)).await??;
+    if with_facts {
+        return facts(ask, catalog, page).await;
+    }
     if ask.role == Role::Admin {
         return ok(&page);
     }
     let rows: Vec<Channel> = page.rows.iter().map(|c| ask.shown(c)).collect();
     ok(&Page { rev: page.rev, total: page.total, rows })
+}
+
+/// Only of the page's rows, however many channels there are.
+async fn facts(ask: &Ask<'_>, catalog: Arc<Catalog>, page: Page<Arc<Channel>>) -> Answer {
+    let rows = page.rows.iter().map(|c| ask.shown(c)).collect::<Vec<Channel>>();
+    let streams: HashMap<ChannelId, StreamRow> =
+        ask.app.streams.rows().into_iter().filter_map(|s| Some((s.channel?, s))).collect();
+    let app = Arc::clone(ask.app);
+    let rows = aside(move || {
+        let now = epoch_now();
+        let pairs = rows.into_iter().zip(&page.rows);
+        let row = |(shown, channel): (Channel, &Arc<Channel>)| {
+            let told = app.guide.explain(&catalog, channel, 0);
+            let key = channel.sources.first().map(|s| identity::address(&s.url));
+            let check = key.and_then(|key| app.library.checks().get(&key).cloned());
+            let stream = streams.get(&channel.id);
+            let checked_ok = check.as_ref().filter(|c| c.alive).map(|c| c.at);
+            let facts = ChannelFacts {
+                how: told.how,
+                score: told.score,
+                matched_id: told.matched_id,
+                // A guide that cannot be read is told by the guide's own routes.
+                now: app.guide.now_next(channel, now).ok().and_then(|(now, _)| now),
+                check,
+                stream: stream.map(|s| s.state),
+                clients: stream.map_or(0, |s| s.clients),
+                last_ok_at: last_ok(&app, channel.id, stream).max(checked_ok),
+            };
+            ChannelRow { channel: shown, facts: Some(facts) }
+        };
+        pairs.map(row).collect::<Vec<ChannelRow>>()
+    });
+    ok(&Page { rev: page.rev, total: page.total, rows: rows.await? })
+}
+
+/// When viewers saw it last, as far as this run of the daemon knows.
+pub fn last_ok(app: &App, id: ChannelId, stream: Option<&StreamRow>) -> Option<i64> {
+    match stream {
+        Some(s) if s.last_error.is_none() && s.state == StreamState::Live => Some(epoch_now()),
+        _ => app.seen.fate(id).ok_at,
+    }
 }
 
 fn id(ask: &Ask<'_>) -> Result<ChannelId, yagi_api::ApiError> {

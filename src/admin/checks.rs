@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use yagi_api::{ApiError, Channel, ChannelId, CheckRequest, Explain, Query};
+use yagi_api::{AddressCheck, ApiError, Channel, ChannelId, CheckRequest, Explain, Query};
 
 use super::{Answer, Ask, aside, channels, input, ok, query};
-use crate::playlist::identity;
+use crate::{library::Library, playlist::identity, secret::redact};
 
 const MOST: usize = 1000;
 
@@ -21,7 +21,7 @@ pub fn list(ask: &Ask<'_>) -> Answer {
 
 /// Queues the named channels, or those that a search finds, or every listed one.
 pub async fn start(ask: Ask<'_>) -> Answer {
-    let CheckRequest { ids, q } =
+    let CheckRequest { ids, q, all } =
         if ask.request.body.is_empty() { CheckRequest::default() } else { input::body(ask.request)? };
     if ids.is_some() && q.is_some() {
         return Err(ApiError::invalid("q", "expected ids or q, not both"));
@@ -39,15 +39,19 @@ pub async fn start(ask: Ask<'_>) -> Answer {
             aside(listed).await??
         }
     };
-    let queued = ask.app.checker.queue(chosen);
+    let (queued, job) = ask.app.checker.queue(chosen, all, &ask.actor);
     tracing::info!(actor = ask.actor, queued, "checks asked for");
-    ok(&serde_json::json!({"queued": queued}))
+    ok(&serde_json::json!({"queued": queued, "job": job}))
 }
 
 pub fn cancel(ask: &Ask<'_>) -> Answer {
-    let gone = ask.app.checker.cancel();
+    let gone = ask.app.checker.cancel(&ask.actor);
     tracing::info!(actor = ask.actor, gone, "waiting checks were cancelled");
     ok(&serde_json::json!({"cancelled": gone}))
+}
+
+fn known(library: &Library, url: &str) -> AddressCheck {
+    AddressCheck { url: redact(url), check: library.checks().get(&identity::address(url)).cloned() }
 }
 
 pub async fn explain(ask: &Ask<'_>) -> Answer {
@@ -57,8 +61,8 @@ pub async fn explain(ask: &Ask<'_>) -> Answer {
     let (guide, library) = (ask.app.guide.clone(), ask.app.library.clone());
     let row = aside(move || {
         let origin = channel.origin.and_then(|o| catalog.source(o)).map(|s| s.name.clone());
-        let key = channel.sources.first().map(|s| identity::path(&s.url));
-        let check = key.and_then(|key| library.checks().get(&key).cloned());
+        let addresses: Vec<AddressCheck> = channel.sources.iter().map(|s| known(&library, &s.url)).collect();
+        let check = addresses.first().and_then(|a| a.check.clone());
         let edited = library.edited(channel.id)?;
         let with = |c: &&Arc<Channel>| c.merged_into == Some(channel.id);
         Ok::<_, ApiError>(Explain {
@@ -73,6 +77,7 @@ pub async fn explain(ask: &Ask<'_>) -> Answer {
             guide: guide.sources_of(&catalog, &channel),
             shift_min: channel.guide_shift_min,
             check,
+            addresses,
         })
     });
     ok(&row.await??)

@@ -5,12 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use yagi_api::{
-    ApiError, Channel, ChannelDetail, ChannelId, ErrorCode, GuideAccept, GuideChannel, GuideMatch, Page, StreamState,
-};
+use yagi_api::{ApiError, Channel, ChannelDetail, ChannelId, ErrorCode, GuideAccept, GuideChannel, GuideMatch, Page};
 
 use super::{
-    Answer, Ask, aside, bulk, input, ok,
+    Answer, Ask, aside, bulk, channels, input, ok,
     query::{self, Cell, Column},
 };
 use crate::{
@@ -126,11 +124,8 @@ pub async fn detail(ask: &Ask<'_>) -> Answer {
     let stream = ask.app.streams.rows().into_iter().find(|s| s.channel == Some(id));
     let fate = ask.app.seen.fate(id);
     let told = stream.as_ref().and_then(|s| s.last_error.clone());
-    let (last_error_at, ok_now) = match (&told, &stream) {
-        (Some(_), _) => (Some(epoch_now()), None),
-        (None, Some(s)) => (fate.error_at, (s.state == StreamState::Live).then(epoch_now)),
-        (None, None) => (fate.error_at, None),
-    };
+    let last_error_at = if told.is_some() { Some(epoch_now()) } else { fate.error_at };
+    let last_ok_at = channels::last_ok(ask.app, id, stream.as_ref());
     let shown = ask.shown(&channel);
     let detail = aside(move || {
         let (now, next) = guide.now_next(&channel, epoch_now()).unwrap_or_default();
@@ -142,7 +137,7 @@ pub async fn detail(ask: &Ask<'_>) -> Answer {
             next,
             last_error: told.or(fate.error),
             last_error_at,
-            last_ok_at: ok_now.or(fate.ok_at),
+            last_ok_at,
             stream,
             channel: shown,
         }

@@ -41,6 +41,13 @@ const GUIDE: &[(&str, &str)] = &[
     ("limit", "rows to answer: at most 1000"),
     ("now", "true: with the present programme and the next"),
 ];
+const CHANNELS: &[(&str, &str)] = &[
+    ("q", "terms that all must match"),
+    ("sort", "a field, descending with a leading -"),
+    ("offset", "rows to skip"),
+    ("limit", "rows to answer: at most 1000"),
+    ("facts", "true: with guide match, present programme, last check and stream of each"),
+];
 const LOGS: &[(&str, &str)] = &[
     ("n", "records: at most 2000"),
     ("level", "this level and above"),
@@ -103,7 +110,7 @@ impl Types {
             Route::Channel if is("DELETE") => self.done("Deletes a channel"),
             Route::Channel => self.get::<Channel>("One channel"),
             Route::Channels if is("POST") => self.send::<ChannelDraft, Channel>(201, "Makes a channel"),
-            Route::Channels => self.list::<Channel>("Channels, by number"),
+            Route::Channels => Operation { parameters: CHANNELS, ..self.list::<ChannelRow>("Channels, by number") },
             Route::Checks if is("POST") => self.send::<CheckRequest, Value>(200, "Queues checks of channels"),
             Route::Checks if is("DELETE") => self.get::<Value>("Forgets the checks that wait"),
             Route::Checks => Operation {

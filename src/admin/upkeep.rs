@@ -141,7 +141,7 @@ const JOBS: &[Column<Job>] = &[
     Column { names: &["actor"], searched: true, cell: |_, j| Cell::text(&j.actor) },
     Column { names: &["state"], searched: false, cell: |_, j| Cell::text(j.state.word()) },
     Column { names: &["step"], searched: false, cell: |_, j| Cell::text(&j.step) },
-    Column { names: &["source"], searched: false, cell: |_, j| Cell::some(Some(j.source.0)) },
+    Column { names: &["source"], searched: false, cell: |_, j| Cell::some(j.source.map(|s| s.0)) },
     Column { names: &["started_at"], searched: false, cell: |_, j| Cell::Number(j.started_at) },
     Column { names: &["elapsed_ms"], searched: false, cell: |_, j| Cell::big(j.elapsed_ms) },
     Column { names: &["id"], searched: false, cell: |_, j| Cell::big(j.id) },
@@ -167,7 +167,7 @@ pub fn cancel_job(ask: &Ask<'_>) -> Answer {
     if !ask.app.refresher.jobs().cancel(job.id, &ask.actor) {
         return Err(ApiError::new(ErrorCode::Conflict, format!("job {} is over: {}", job.id, job.state.word())));
     }
-    tracing::info!(actor = ask.actor, job = job.id, source = job.name, "refresh cancelled by an administrator");
+    tracing::info!(actor = ask.actor, job = job.id, source = job.name, "cancelled by an administrator");
     done()
 }
 

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    guide::{GuideChannel, Programme},
+    check::Check,
+    guide::{GuideChannel, GuideMatch, Programme},
     ids::{CategoryId, ChannelId, SourceId},
-    stream::StreamRow,
+    stream::{StreamRow, StreamState},
 };
 
 /// A channel as stored.
@@ -133,6 +134,46 @@ pub struct ChannelPatch {
     pub radio: Option<bool>,
     /// Minutes to add to the guide's times.
     pub guide_shift_min: Option<i16>,
+}
+
+/// One row of `GET /api/channels`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ChannelRow {
+    #[serde(flatten)]
+    pub channel: Channel,
+    /// With `?facts=true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<ChannelFacts>,
+}
+
+/// What is known of a channel beside what is stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct ChannelFacts {
+    /// How it finds its programmes, and how sure that is, from 0 to 1.
+    pub how: GuideMatch,
+    pub score: f32,
+    /// The guide's own id of it.
+    pub matched_id: Option<String>,
+    pub now: Option<Programme>,
+    /// What the last check of its first address found.
+    pub check: Option<Check>,
+    /// Of its running stream.
+    pub stream: Option<StreamState>,
+    pub clients: u32,
+    /// Epoch seconds when a picture came last: to viewers since the daemon's start, or to a check.
+    pub last_ok_at: Option<i64>,
+}
+
+impl ChannelFacts {
+    /// Whether nothing came when it was asked for last.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.stream.is_none()
+            && self.check.as_ref().is_some_and(|c| !c.alive && self.last_ok_at.is_none_or(|ok| ok < c.at))
+    }
 }
 
 /// `GET /api/channels/{id}/detail`: everything that a detail pane shows, in one request.

@@ -50,6 +50,8 @@ pub struct CheckRequest {
     pub ids: Option<Vec<u32>>,
     /// The same as of lists of channels.
     pub q: Option<String>,
+    /// Every address of them, one after another, not only the first.
+    pub all: bool,
 }
 
 /// One row of `GET /api/checks`.
@@ -58,14 +60,28 @@ pub struct CheckRequest {
 pub struct CheckRow {
     pub id: crate::ids::ChannelId,
     pub name: String,
+    /// Which of its addresses; 0 is the first.
+    #[serde(default)]
+    pub address: u32,
     pub check: Check,
+}
+
+/// What is known of one address of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AddressCheck {
+    /// Without credentials.
+    pub url: String,
+    /// None: it was never checked, or long ago.
+    #[serde(default)]
+    pub check: Option<Check>,
 }
 
 /// `GET /api/checks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Checks {
-    /// Channels that wait for their check, and those that are checked just now.
+    /// Addresses that wait for their check, and those that are checked just now.
     pub waiting: u32,
     pub running: u32,
     pub total: u64,

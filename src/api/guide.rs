@@ -158,9 +158,12 @@ pub struct Explain {
     pub guide: Vec<ExplainGuide>,
     /// Minutes that are added to the guide's times.
     pub shift_min: i16,
-    /// What the last check of its first source found.
+    /// What the last check of its first address found.
     #[serde(default)]
     pub check: Option<crate::check::Check>,
+    /// The same of each address, in their order.
+    #[serde(default)]
+    pub addresses: Vec<crate::check::AddressCheck>,
 }
 
 /// One channel of one guide that a channel matches.

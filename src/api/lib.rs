@@ -40,8 +40,10 @@ pub use bulk::{
 };
 pub use category::{Category, CategoryDraft, CategoryMerge, CategoryOrder, CategoryPatch};
 pub use change::{ChangeItem, ChangeRow, FieldChange, UndoRequest};
-pub use channel::{Catchup, Channel, ChannelDetail, ChannelDraft, ChannelPatch, ChannelSource};
-pub use check::{Check, CheckRequest, CheckRow, Checks};
+pub use channel::{
+    Catchup, Channel, ChannelDetail, ChannelDraft, ChannelFacts, ChannelPatch, ChannelRow, ChannelSource,
+};
+pub use check::{AddressCheck, Check, CheckRequest, CheckRow, Checks};
 pub use engine::{EngineRow, EngineState};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Change, Event, LogRecord, Noun};

@@ -14,7 +14,7 @@ use super::{Answer, Library};
 use crate::store;
 
 impl Library {
-    /// Results by the digest of an address's path; hold it briefly.
+    /// Results by the digest of an address with its host; hold it briefly.
     pub fn checks(&self) -> MutexGuard<'_, HashMap<u64, Check>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }

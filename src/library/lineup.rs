@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use yagi_api::{
@@ -17,7 +17,9 @@ use yagi_api::{
 use super::{
     Answer, Library,
     channels::edited,
-    edit::{Edit, Fault},
+    edit::{Edit, Fault, Mode},
+    image::Fields,
+    trail::Item,
 };
 use crate::store::{self, categories::UNCATEGORISED, generations::Former};
 
@@ -43,11 +45,20 @@ impl Library {
     /// Goes back to what generation `to` left, or to the one before the present one. From a thread that may block.
     pub fn rollback(&self, actor: &str, source: SourceId, to: Option<u32>) -> Answer<LineupDone> {
         let lock = self.import_lock(source);
-        let Ok(_alone) = lock.try_lock() else {
-            return Err(ApiError::new(ErrorCode::Conflict, "a refresh of this playlist is being applied")
-                .with_hint("wait for its end, or cancel it, and roll back then"));
-        };
-        self.write_blocking(actor, move |edit| roll_back(edit, source, to))
+        let _alone = alone(&lock)?;
+        self.step_begun(actor, Mode::Edit, move |edit| roll_back(edit, source, to)).wait()
+    }
+}
+
+/// No rollback while a refresh writes the same channels; who asks does not wait for it.
+pub(super) fn alone(lock: &Mutex<()>) -> Result<MutexGuard<'_, ()>, ApiError> {
+    match lock.try_lock() {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(broken)) => Ok(broken.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            Err(ApiError::new(ErrorCode::Conflict, "a refresh of this playlist is being applied")
+                .with_hint("wait for its end, or cancel it, and roll back then"))
+        }
     }
 }
 
@@ -93,6 +104,27 @@ pub(super) fn put_held(edit: &mut Edit<'_>, source: SourceId, held: Option<Held>
     Ok(())
 }
 
+fn rollback_to(number: u32) -> String {
+    format!("rollback to {number}")
+}
+
+/// Takes a rollback of the trail back, or makes it again, unless the line-up is not what the step left.
+pub(super) fn turn_back(edit: &mut Edit<'_>, source: SourceId, from: u32, to: u32) -> Result<(), Fault> {
+    let Some(lineup) = edit.state().lineups.get(&source) else {
+        return Err(ApiError::not_found("line-up of source", source).into());
+    };
+    // A step that was taken back is followed by a generation that is like the one it names.
+    let present = lineup.generations.iter().find(|g| g.number == lineup.generation);
+    if lineup.generation == from || present.is_some_and(|g| g.cause == rollback_to(from)) {
+        return roll_back(edit, source, Some(to)).map(drop);
+    }
+    let cause = present.map_or("unknown", |g| &g.cause);
+    let since = format!("the line-up of {} is generation {} ({cause}) by now", lineup.name, lineup.generation);
+    Err(ApiError::new(ErrorCode::Conflict, format!("{since}; nothing was changed"))
+        .with_hint(format!("yagi lineup rollback {} N goes back to any generation", lineup.name))
+        .into())
+}
+
 fn roll_back(edit: &mut Edit<'_>, source: SourceId, to: Option<u32>) -> Result<LineupDone, Fault> {
     let row = edit.state().sources.get(&source).ok_or_else(|| ApiError::not_found("source", source))?;
     if row.kind == SourceKind::Guide {
@@ -110,7 +142,7 @@ fn roll_back(edit: &mut Edit<'_>, source: SourceId, to: Option<u32>) -> Result<L
         };
         return Err(error.into());
     }
-    let cause = format!("rollback to {to}");
+    let cause = rollback_to(to);
     // What the oldest of them found is what there was.
     let mut formers: BTreeMap<ChannelId, Former> = BTreeMap::new();
     store::generations::formers(edit.tx, source, to, |former| {
@@ -122,12 +154,12 @@ fn roll_back(edit: &mut Edit<'_>, source: SourceId, to: Option<u32>) -> Result<L
     })?;
     let number = begin(edit, source, &cause)?;
     let name = edit.state().sources.get(&source).map(|s| s.name.clone()).unwrap_or_default();
-    edit.trail.tells(
-        Noun::Sources,
-        source.0,
-        &name,
-        &format!("line-up: {cause}; a rollback to {} takes it back", number - 1),
-    );
+    // Its channels are in the generations already: the trail needs to know only which ones.
+    let of = |number: u32| Some(Fields::from_iter([("generation".to_owned(), number.into())]));
+    let item =
+        Item { noun: Noun::Lineup, row: source.0, name: name.clone(), before: of(number - 1), after: of(number) };
+    edit.trail.record(item)?;
+    edit.trail.tells(Noun::Sources, source.0, &name, &format!("line-up: {cause}"));
     let mut report = RefreshReport { at: edit.now, ok: true, ..RefreshReport::default() };
     let mut undone = Vec::new();
     for former in formers.into_values() {

@@ -17,6 +17,7 @@ pub mod lineup;
 pub mod merge;
 mod merging;
 pub mod moving;
+mod numbers;
 pub mod rulebook;
 mod rulerows;
 pub mod rules;
@@ -203,9 +204,17 @@ impl Library {
         T: Send + 'static,
         F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
     {
+        self.step_begun(actor, Mode::Refresh, change)
+    }
+
+    fn step_begun<T, F>(&self, actor: &str, mode: Mode, change: F) -> Begun<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Edit<'_>) -> Result<T, Fault> + Send + 'static,
+    {
         let (door, actor) = (Arc::clone(&self.door), actor.to_owned());
         Begun(self.writer.begin(move |conn, state| {
-            let step = Step { actor: &actor, mode: Mode::Refresh };
+            let step = Step { actor: &actor, mode };
             transact(&door, conn, state, step, change).map(|(value, _)| value)
         }))
     }

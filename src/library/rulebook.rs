@@ -3,7 +3,7 @@
 //! Owns the meaning of a rule and the limits on its expressions. Must not enter: playlists' text, SQL. Invariant: an expression
 //! costs time linear in the text and at most [`REGEX_BYTES`] of memory; whatever a rule makes of an entry is clean and valid.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use regex::{Captures, Regex, RegexBuilder};
 use yagi_api::{
@@ -19,9 +19,6 @@ const MAX_PATTERN: usize = 1000;
 const MAX_CONDITIONS: usize = 16;
 /// Numbers of a block whose end is not given.
 const BLOCK: u32 = 9999;
-
-/// What checks found, by the path digest of a channel's first source.
-pub type Checks = HashMap<u64, Box<str>>;
 
 /// The rules that one playlist's entries pass, in their order.
 pub struct Rulebook {
@@ -70,7 +67,8 @@ enum Then {
 /// What the entry carries beside its fields.
 pub struct Beside<'a> {
     pub attributes: &'a [(String, String)],
-    pub checks: &'a Checks,
+    /// What the last check of its first address found; empty: nothing is known.
+    pub check: &'a str,
 }
 
 fn regex(field: &str, pattern: &str) -> Result<Regex, ApiError> {
@@ -123,7 +121,7 @@ impl Field {
             Self::Number => entry.number.to_string().into(),
             Self::Radio => if entry.radio { "yes" } else { "no" }.into(),
             Self::Quality => Quality::of(&entry.name).words().into(),
-            Self::Check => beside.checks.get(&entry.keys.path).map_or("", |words| words).into(),
+            Self::Check => beside.check.into(),
             Self::Attribute(name) => {
                 let found = beside.attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
                 found.map_or("", |(_, value)| value.as_str()).into()

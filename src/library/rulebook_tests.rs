@@ -32,9 +32,8 @@ fn book(rules: &[&str]) -> Result<Rulebook, ApiError> {
 
 /// The entry afterwards; none: left out.
 fn run(rules: &[&str], mut entry: Entry) -> Option<Entry> {
-    let checks = Checks::from([(7, "alive h264 1080".into())]);
     let attributes = [("TVG-Country".to_owned(), "IT".to_owned())];
-    let beside = Beside { attributes: &attributes, checks: &checks };
+    let beside = Beside { attributes: &attributes, check: "alive h264 1080" };
     book(rules).unwrap().run(&mut entry, &beside, |_| ()).then_some(entry)
 }
 
@@ -101,8 +100,7 @@ fn holds(pattern: &str, to: &str, name: &str) -> u32 {
         let Ok(mut book) = Rulebook::draft(std::iter::once((None, "", &when[..], then))) else { continue };
         taken += 1;
         let mut e = entry(name, "g");
-        let checks = Checks::new();
-        let beside = Beside { attributes: &[], checks: &checks };
+        let beside = Beside { attributes: &[], check: "" };
         assert!(book.run(&mut e, &beside, |_| ()));
         assert!(!e.name.is_empty() && e.name.len() <= MAX_TEXT.max(name.len()));
         assert!(e.category.len() <= MAX_TEXT && e.name == name || !e.name.chars().any(yagi_api::text::is_foul));

@@ -14,6 +14,7 @@ use yagi_api::{Category, CategoryId, Channel, ChannelId, Lineup, Rule, RuleId, S
 use super::{
     catalog::{ByHand, Catalog, Parts, Viewer},
     merging::merged,
+    numbers::Gaps,
 };
 use crate::{
     secret::Secret,
@@ -35,6 +36,7 @@ pub struct State {
     pub edited_at: i64,
     /// By number: the order of the snapshot, and the uniqueness of numbers.
     pub channels: BTreeMap<u32, Row>,
+    gaps: Gaps,
     pub numbers: HashMap<ChannelId, u32>,
     pub categories: BTreeMap<CategoryId, Category>,
     pub category_ids: HashMap<String, CategoryId>,
@@ -70,6 +72,7 @@ impl State {
         let mut state = Self { rev, edition: rev, edited_at: super::now(), ..Self::default() };
         store::channels::load(conn, |channel, edited| {
             state.numbers.insert(channel.id, channel.number);
+            state.gaps.take(channel.number);
             state.channels.insert(channel.number, Row { channel: Arc::new(tight(channel)), edited });
         })?;
         for category in store::categories::load(conn)? {
@@ -147,7 +150,9 @@ impl State {
             && old != channel.number
         {
             self.channels.remove(&old);
+            self.gaps.give(old);
         }
+        self.gaps.take(channel.number);
         let channel = Arc::new(tight(channel));
         self.channels.insert(channel.number, Row { channel: Arc::clone(&channel), edited });
         channel
@@ -156,21 +161,13 @@ impl State {
     pub fn remove(&mut self, id: ChannelId) {
         if let Some(number) = self.numbers.remove(&id) {
             self.channels.remove(&number);
+            self.gaps.give(number);
         }
     }
 
     /// The smallest free number from `from` on that is not in `reserved`.
     pub fn free_number(&self, from: u32, reserved: &std::collections::HashSet<u32>) -> u32 {
-        let mut number = from.max(1);
-        let mut taken = self.channels.range(number..).map(|(n, _)| *n).peekable();
-        loop {
-            if taken.next_if_eq(&number).is_some() || reserved.contains(&number) {
-                number += 1;
-                while taken.next_if(|n| *n < number).is_some() {}
-            } else {
-                return number;
-            }
-        }
+        self.gaps.next(from, reserved)
     }
 
     pub fn catalog(&self) -> Catalog {

@@ -19,7 +19,7 @@ use super::{
     categories, channels,
     edit::{Edit, Fault, Mode},
     image::{self, Fields},
-    rulerows, settings, sources,
+    lineup, rulerows, settings, sources,
     state::Row,
     trail::{self, Item, Packed, SHOWN},
     users,
@@ -64,11 +64,19 @@ impl Library {
     }
 
     async fn revert(&self, actor: &str, id: Option<u64>, back: bool) -> Answer<Applied> {
+        let library = self.clone();
         let done = self.step(actor, Mode::Many, move |edit| {
             let step = choose(edit, id, back)?;
             let sealed = store::changes::items(edit.tx, step.id)?.ok_or_else(|| summary_only(&step))?;
             let packed = Packed::open(edit.sealer, &sealed)?;
             drop(sealed);
+            // Only a rollback is told of a source and has one row that is none of it.
+            let turns_back = step.noun == Noun::Sources && step.rows == 1;
+            let lock = match packed.items()?.next().filter(|_| turns_back).transpose()? {
+                Some(item) if item.noun == Noun::Lineup => Some(library.import_lock(SourceId(item.row))),
+                _ => None,
+            };
+            let _alone = lock.as_deref().map(lineup::alone).transpose()?;
             apply(edit, step.id, &packed, back)?;
             let word = if back { "undo" } else { "redo" };
             edit.trail.undo_of = Some(step.id);
@@ -122,12 +130,12 @@ impl Turn {
     }
 }
 
-/// What a refresh or a rollback did has no rows in the trail.
+/// What a refresh did has no rows in the trail.
 fn summary_only(step: &ChangeRow) -> ApiError {
     let error = ApiError::new(ErrorCode::Conflict, format!("step {} is only a summary and cannot be undone", step.id));
     match step.noun {
-        Noun::Sources if step.summary.starts_with("line-up") => {
-            error.with_hint(format!("a line-up goes back by its generations: yagi lineup rollback {}", step.name))
+        Noun::Sources => {
+            error.with_hint(format!("a playlist's channels go back by generations: yagi lineup rollback {}", step.name))
         }
         _ => error,
     }
@@ -184,6 +192,7 @@ fn apply(edit: &mut Edit<'_>, step: u64, packed: &Packed, back: bool) -> Result<
     }
     for turn in turns {
         match turn.noun {
+            Noun::Lineup => turn_back(edit, &turn)?,
             Noun::Sources => source(edit, step, turn)?,
             _ => category(edit, step, turn)?,
         }
@@ -329,6 +338,12 @@ fn channel_rows(edit: &mut Edit<'_>, step: u64, packed: &Packed, back: bool) -> 
         channels::insert(edit, channel, number(&to, "edited") as u16, keys)?;
     }
     Ok(())
+}
+
+/// A rollback of a playlist's channels, by its generations.
+fn turn_back(edit: &mut Edit<'_>, turn: &Turn) -> Result<(), Fault> {
+    let generation = |fields: &Option<Fields>| fields.as_ref().map_or(0, |f| number(f, "generation"));
+    lineup::turn_back(edit, SourceId(turn.row), generation(&turn.from), generation(&turn.to))
 }
 
 fn rule(edit: &mut Edit<'_>, step: u64, turn: Turn) -> Result<(), Fault> {

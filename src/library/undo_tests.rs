@@ -103,6 +103,17 @@ async fn rules_are_undone_like_rows() {
     assert!(steps.iter().any(|s| s.noun == Noun::Rules && s.summary == "rule changed"), "{steps:?}");
 }
 
+#[tokio::test]
+async fn many_new_channels_take_the_lowest_numbers_that_are_free() {
+    let (_tmp, library) = open();
+    fill(&library, 100).await;
+    let gone: Vec<u32> = library.catalog().channels().iter().map(|c| c.id.0).filter(|id| id % 10 == 0).collect();
+    library.bulk_channels("t", Chosen { ids: gone, found: false }, ChannelsDo::Delete, false).await.unwrap();
+    fill(&library, 15).await;
+    let numbers: Vec<u32> = library.catalog().channels().iter().map(|c| c.number).collect();
+    assert_eq!(numbers, (1..=105).collect::<Vec<_>>());
+}
+
 fn rss_mb() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find(|l| l.starts_with("VmRSS")).unwrap_or_default();

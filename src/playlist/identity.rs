@@ -1,7 +1,8 @@
 //! By what an entry is recognised at the next refresh.
 //!
-//! Owns the digests of an entry's path and of its guide id and name. Must not enter: matching (`library::merge`). Invariant:
-//! hosts, credentials, tokens and file extensions of a URL do not count; the digests are stored, so they never change.
+//! Owns the digests of an entry's path, of its guide id and name, and of a server's address. Must not enter: matching
+//! (`library::merge`). Invariant: hosts (but for [`address`]), credentials, tokens and file extensions of a URL do not count; the
+//! digests are stored, so they never change.
 
 use crate::library::merge::Keys;
 
@@ -56,6 +57,17 @@ pub fn keys(guide_id: &str, name: &str, url: &str) -> Keys {
     digest.byte(0);
     digest.text(name);
     Keys { path: path(url), name: digest.finish() }
+}
+
+/// Digest of an address with its host: what is said of one server is no word on another that has the same path.
+pub fn address(url: &str) -> u64 {
+    let mut digest = Digest::new();
+    let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let host = host.rsplit('@').next().unwrap_or_default();
+    digest.text(&host.to_ascii_lowercase());
+    digest.byte(0);
+    path(url).to_le_bytes().into_iter().for_each(|b| digest.byte(b));
+    digest.finish()
 }
 
 /// Digest of what does not change in an address: see the head.
@@ -146,6 +158,13 @@ mod tests {
             ("http://a/b/u/p/7", "http://a/c/u/p/7"),
         ] {
             assert_ne!(path(a), path(b), "{a} {b}");
+        }
+        for (a, b, same) in [
+            ("http://a/live/u/p/7.ts", "http://b/live/u/p/7.ts", false),
+            ("http://u:p@A:80/live/u/p/7.ts", "http://a:80/live/x/y/7.m3u8?token=1", true),
+            ("acestream://1", "acestream://1", true),
+        ] {
+            assert_eq!(address(a) == address(b), same, "{a} {b}");
         }
         assert_ne!(keys("a", "b", "").name, keys("ab", "", "").name);
     }

@@ -4,6 +4,7 @@
 //! changed before the whole text was read without a fault and weighed; memory holds keys and one batch, not the list.
 
 use std::{
+    collections::HashMap,
     io::{self, BufRead, Read},
     time::Instant,
 };
@@ -22,7 +23,7 @@ use crate::{
     library::{
         Library, Validators,
         merge::{self, BATCH, Keys, Known, Place},
-        rulebook::{Beside, Checks, Rulebook},
+        rulebook::{Beside, Rulebook},
     },
     progress::Progress,
     secret::redact,
@@ -278,7 +279,7 @@ impl Job {
         let fault = |e: ReadError| format!("the playlist {e}");
         let catalog = self.library.catalog();
         let mut rules = Rulebook::of(catalog.rules(), self.source).map_err(told)?;
-        let checks = checked(&self.library, &rules);
+        let checks = Checked::read(&self.library, &rules);
         let (digest, result) = std::sync::mpsc::sync_channel(1);
         let input = open().and_then(pages::listed).map_err(|e| fault(e.into()))?;
         let mut context = Context::new(&SHA256);
@@ -305,7 +306,7 @@ impl Job {
                 continue;
             }
             let mut made = row(entry);
-            let beside = Beside { attributes: &entry.attributes, checks: &checks };
+            let beside = Beside { attributes: &entry.attributes, check: checks.of(entry) };
             if rules.run(&mut made, &beside, |_| ()) {
                 each(made.keys, made.number, &mut || made.clone())?;
             }
@@ -316,12 +317,23 @@ impl Job {
     }
 }
 
-/// What checks found, if a rule asks for it.
-pub(super) fn checked(library: &Library, rules: &Rulebook) -> Checks {
-    if !rules.wants_checks() {
-        return Checks::new();
+/// What checks found, by address; empty unless a rule asks for it.
+#[derive(Default)]
+pub(super) struct Checked(HashMap<u64, Box<str>>);
+
+impl Checked {
+    pub(super) fn read(library: &Library, rules: &Rulebook) -> Self {
+        if !rules.wants_checks() {
+            return Self::default();
+        }
+        Self(library.checks().iter().map(|(key, check)| (*key, check.words().into())).collect())
     }
-    library.checks().iter().map(|(key, check)| (*key, check.words().into())).collect()
+
+    /// Of an entry's first address.
+    pub(super) fn of(&self, entry: &Entry) -> &str {
+        let url = entry.sources.first().filter(|_| !self.0.is_empty());
+        url.and_then(|s| self.0.get(&identity::address(&s.url))).map_or("", |words| words)
+    }
 }
 
 /// Listed rows whose entry has another name or guide id, but the same path.

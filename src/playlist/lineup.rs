@@ -11,7 +11,7 @@ use yagi_api::{
 };
 
 use super::{
-    job::{Cause, Job, Limits, checked, row},
+    job::{Cause, Checked, Job, Limits, row},
     kept::{self, Slot},
     m3u::Reader,
     pages, refresh,
@@ -161,14 +161,14 @@ pub fn preview(library: &Library, caps: &Import, ask: &RulePreview) -> Result<Pr
         let broken = |e: &dyn std::fmt::Display| fault(format!("the kept text of source {id} cannot be read: {e}"));
         let mut reader = Reader::new(text, caps.max_entries).map_err(|e| broken(&e))?;
         reader.keep_attributes = book.wants_attributes();
-        let checks = checked(library, &book);
+        let checks = Checked::read(library, &book);
         while let Some(entry) = reader.next().map_err(|e| broken(&e))? {
             if done.entries.is_multiple_of(1024) && Instant::now() > deadline {
                 return Err(fault("took too long (import.max_seconds); choose one source or fewer rules".to_owned()));
             }
             done.entries += 1;
             let (mut made, was) = (row(entry), row(entry));
-            let beside = Beside { attributes: &entry.attributes, checks: &checks };
+            let beside = Beside { attributes: &entry.attributes, check: checks.of(entry) };
             let kept = book.run(&mut made, &beside, |step| {
                 let shown = &mut done.rules[mine[step.rule]].rows;
                 if shown.len() < limit {

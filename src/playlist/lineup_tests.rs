@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use yagi_api::{Action, Condition, RuleDraft, RulePreview, Settings, UserDraft};
+use yagi_api::{Action, Condition, ErrorCode, RuleDraft, RulePreview, Settings, UserDraft};
 
 use super::{
     kept::{self, Slot},
@@ -73,6 +73,48 @@ fn a_rollback_gives_the_very_bytes_back_and_is_a_generation_itself() {
     b.back(Some(3));
     assert_eq!(b.bytes(), third);
     assert_eq!(b.library.rollback("t", b.source, Some(6)).unwrap_err().field.as_deref(), Some("to"));
+}
+
+#[test]
+fn a_rollback_is_a_step_that_is_taken_back_and_made_again() {
+    let b = Bench::new();
+    let undo = |id| b.runtime.block_on(b.library.undo("t", id));
+    let redo = || b.runtime.block_on(b.library.redo("t", None));
+    let texts: Vec<String> = [many(0..40), many(0..30).replace("Channel 7", "Kanal 7"), many(10..60)]
+        .iter()
+        .map(|text| {
+            b.refresh(text).unwrap();
+            b.bytes()
+        })
+        .collect();
+    b.back(Some(1));
+    assert_eq!(b.bytes(), texts[0]);
+    for _ in 0..2 {
+        undo(None).unwrap();
+        assert_eq!(b.bytes(), texts[2]);
+        redo().unwrap();
+        assert_eq!(b.bytes(), texts[0]);
+    }
+    let step = b.runtime.block_on(b.library.changes()).unwrap().into_iter().find(|c| c.undo_of.is_none()).unwrap();
+    assert!(step.undoable && step.summary == "line-up: rollback to 1", "{step:?}");
+    // Behind a later refresh it would take more back than itself.
+    b.refresh(&many(0..45)).unwrap();
+    let now = b.bytes();
+    let refused = undo(Some(step.id)).unwrap_err();
+    assert!(
+        refused.code == ErrorCode::Conflict && refused.message.contains("generation 9 (refresh) by now"),
+        "{refused}"
+    );
+    assert_eq!(b.bytes(), now);
+    // While a refresh is applied nobody rolls back, nor forward.
+    b.back(None);
+    let lock = b.library.import_lock(b.source);
+    let held = lock.lock().unwrap();
+    let refused = undo(None).unwrap_err();
+    assert!(refused.message.contains("being applied"), "{refused}");
+    drop(held);
+    undo(None).unwrap();
+    assert_eq!(b.bytes(), now);
 }
 
 #[test]

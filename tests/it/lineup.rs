@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use yagi_api::{ChannelPatch, RuleDraft, SourceDraft};
+use yagi_api::{ChannelPatch, JobState, RuleDraft, SourceDraft};
 
 use crate::support::{
     daemon::Daemon,
     engine::Engine,
     origin::{Origin, Serve},
+    place::Admin,
     player::Player,
     wait_until,
 };
@@ -125,17 +126,45 @@ async fn logos_are_served_when_they_are_pictures_and_only_those_of_the_line_up()
 }
 
 #[tokio::test]
-async fn a_check_sees_the_test_card_and_a_dead_address() {
+async fn a_check_sees_the_test_card_and_dead_addresses_and_is_a_job() {
     let (origin, daemon) = (Origin::start().await, Daemon::start().await);
     origin.set("/gone.ts", Serve::Answer("404 Not Found", "text/plain", b"no".to_vec()));
+    // The same path on another host: another address.
+    let elsewhere = origin.url("/gone.ts").replace("127.0.0.1", "localhost");
     let card = daemon.channel("Card", &["testcard:"]).await;
-    let dead = daemon.channel("Dead", &[&origin.url("/gone.ts")]).await;
+    let dead = daemon.channel("Dead", &[&origin.url("/gone.ts"), &elsewhere]).await;
     let checker = daemon.app.checker.clone();
-    assert_eq!(checker.queue([card, dead]), 2);
-    wait_until("both are checked", || checker.status(0, 10).rows.len() == 2).await;
+    let (queued, job) = checker.queue([card, dead], true, "test");
+    assert_eq!((queued, checker.queue([dead], true, "test").0), (3, 0));
+    let job = || daemon.app.refresher.jobs().one(job.unwrap()).unwrap();
+    assert_eq!((job().total, job().source, job().unit.as_str()), (Some(3), None, "addresses"));
+    wait_until("all are checked", || job().state == JobState::Done).await;
+    assert_eq!((job().done, job().told.as_str()), (3, "1 play, 2 do not"));
     let rows = checker.status(0, 10).rows;
-    let of = |id| &rows.iter().find(|r| r.id == id).unwrap().check;
-    assert!(of(card).alive && of(card).video == "h264" && of(card).height > 100, "{:?}", of(card));
-    assert!(!of(dead).alive && of(dead).error.contains("404"), "{:?}", of(dead));
+    let of = |id, at| &rows.iter().find(|r| (r.id, r.address) == (id, at)).unwrap().check;
+    assert!(of(card, 0).alive && of(card, 0).video == "h264" && of(card, 0).height > 100, "{:?}", of(card, 0));
+    assert!(!of(dead, 0).alive && of(dead, 0).error.contains("404"), "{:?}", of(dead, 0));
+    assert!(!of(dead, 1).alive, "{:?}", of(dead, 1));
+
+    // The list tells it, of the page's rows.
+    let mut admin = Admin::at(&daemon.socket()).await;
+    let page = admin.get("/api/channels?facts=true&sort=name&limit=2").await;
+    let (shown, gone) = (&page["rows"][0], &page["rows"][1]);
+    assert_eq!((&shown["name"], &shown["facts"]["how"]), (&"Card".into(), &"testcard".into()), "{page}");
+    assert!(shown["facts"]["last_ok_at"].is_i64() && shown["facts"]["now"]["title"].is_string(), "{page}");
+    assert_eq!((&gone["name"], &gone["facts"]["check"]["alive"]), (&"Dead".into(), &false.into()), "{page}");
+    assert!(admin.get("/api/channels").await["rows"][0]["facts"].is_null(), "only who asks for it");
+
+    // What is stopped ends, and what waited is forgotten.
+    let mut many = Vec::new();
+    for n in 0..4 {
+        many.push(daemon.channel(&format!("Many {n}"), &[&origin.url(&format!("/{n}.ts"))]).await);
+    }
+    let (queued, job) = checker.queue(many, false, "test");
+    assert_eq!(queued, 4);
+    let job = || daemon.app.refresher.jobs().one(job.unwrap()).unwrap();
+    assert!(checker.cancel("root(0)") >= 2);
+    wait_until("the job is over", || job().state == JobState::Cancelled).await;
+    assert_eq!(checker.status(0, 10).waiting, 0);
     daemon.stop().await;
 }

@@ -127,7 +127,7 @@ async fn a_check_that_gives_way_says_nothing() {
     bytes.chunks_exact_mut(188).for_each(|p| p[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]));
     provider.origin.set("/2.ts", Serve::Clip(bytes.into(), std::time::Duration::from_secs(20)));
     let checker = &provider.daemon.app.checker;
-    assert_eq!(checker.queue([provider.channel(2)]), 1);
+    assert_eq!(checker.queue([provider.channel(2)], false, "test").0, 1);
     wait_until("the check reads", || provider.origin.open("/2.ts").0 == 1).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let mut player = provider.get(1).await;

@@ -306,7 +306,7 @@ impl Model {
     /// The refresh of a source that waits or runs.
     #[must_use]
     pub fn job_of(&self, source: yagi_api::SourceId) -> Option<&Job> {
-        self.jobs.iter().find(|j| j.source == source && !j.state.is_over())
+        self.jobs.iter().find(|j| j.source == Some(source) && !j.state.is_over())
     }
 
     pub fn wrote(&mut self, noun: Noun, id: u32, actor: String) {
