@@ -145,6 +145,10 @@ impl Metrics {
             panics: Counter::default(),
             registry,
         };
+        // A series that begins at 0 tells its first increase too.
+        for fault in Fault::ALL {
+            drop(shared.switches.get_or_create(&Cause { cause: fault.word() }));
+        }
         Self(Arc::new(shared.registered()))
     }
 

@@ -61,7 +61,8 @@ impl From<&Settings> for Limits {
 impl Limits {
     /// How often to look, so that no fault is told much later than its time.
     pub fn pace(&self) -> Duration {
-        let least = [self.rate, self.video, self.audio, self.frozen, self.stray].into_iter().min().unwrap_or_default();
+        let least =
+            [self.rate / 2, self.video, self.audio, self.frozen, self.stray].into_iter().min().unwrap_or_default();
         (least / 5).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 }
@@ -323,7 +324,7 @@ impl Health {
 
     /// A chunk has been taken: how much of what came was thrown away, and, if it had packets, how much of that behind the last one.
     pub fn took(&mut self, chunk: &[u8], garbage: u64, behind: Option<u64>, now: Instant) {
-        self.rate.bytes += chunk.len() as u64;
+        self.rate.came(chunk.len(), now);
         self.totals.stray += garbage;
         if let Some(bytes) = behind {
             self.stray = Stray { bytes, text: true, since: (bytes > 0).then_some(now) };
@@ -362,9 +363,7 @@ impl Health {
         if Moving::stands(time) >= limits.frozen {
             return Some(Fault::Frozen);
         }
-        // A whole silence is judged by who waits for the source.
-        let silent = now.saturating_duration_since(last) >= limits.rate / 2;
-        (collapsed && !silent).then_some(Fault::Rate)
+        collapsed.then_some(Fault::Rate)
     }
 
     fn entry(&self, pid: u16) -> Option<&Pid> {

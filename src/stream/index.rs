@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    look::begins_picture,
     psi::{self, Codec, Gatherer, Tables},
     ts::{NULL_PID, PACKET, Packet},
     versions::{Renumber, Versions},
@@ -47,6 +48,8 @@ pub struct Change {
     pub jump: bool,
     /// It belongs to a table that is renumbered.
     pub renumber: bool,
+    /// It ends within a section: what is to be said of that is known when it is whole.
+    pub wait: bool,
 }
 
 /// What is to be looked at in the packets of a PID; most have nothing.
@@ -135,6 +138,15 @@ impl Index {
                 access = Some(self.here(pid));
             }
         }
+        if role & role::TABLE == 0 || !self.is_within(pid) {
+            self.count(packet);
+        }
+        access
+    }
+
+    /// A packet's counter is the last of its PID from here on.
+    pub fn count(&mut self, packet: Packet<'_>) {
+        let pid = packet.pid();
         if packet.has_payload() {
             let seen = &mut self.counters[usize::from(pid)];
             if *seen == UNSEEN && self.pids.len() < MAX_PIDS {
@@ -142,14 +154,28 @@ impl Index {
             }
             *seen = packet.counter();
         }
-        access
+    }
+
+    /// A section of this table has begun and not ended.
+    fn is_within(&self, pid: u16) -> bool {
+        match pid {
+            0 => self.pat.is_inside(),
+            _ => self.pmts.iter().any(|(p, sections)| *p == pid && sections.is_inside()),
+        }
     }
 
     /// What has to be done to a packet that was looked at and is now put in its place.
     pub fn change(&mut self, packet: Packet<'_>) -> Change {
         let pid = packet.pid();
-        let Some(role) = self.roles.get_mut(usize::from(pid)).filter(|r| **r != 0) else { return Change::default() };
-        let mut change = Change { jump: *role & role::JUMP != 0, renumber: false };
+        let role = self.roles[usize::from(pid)];
+        if role == 0 {
+            return Change::default();
+        }
+        if role & role::TABLE != 0 && self.is_within(pid) {
+            return Change { wait: true, ..Change::default() };
+        }
+        let role = &mut self.roles[usize::from(pid)];
+        let mut change = Change { jump: *role & role::JUMP != 0, ..Change::default() };
         *role &= !role::JUMP;
         if *role & role::LEAP != 0 {
             // Only a flag in the packet itself says that the clock is new.
@@ -393,25 +419,6 @@ impl Index {
     pub fn span_us(&self, offset: u64) -> u64 {
         let at = self.accesses.iter().find(|a| a.offset >= offset).map_or(self.clock_us, |a| a.at_us);
         self.clock_us.saturating_sub(at)
-    }
-}
-
-/// Whether a PES packet that begins here carries what a decoder can start with. For encoders that do not flag it.
-fn begins_picture(payload: &[u8], codec: Codec) -> bool {
-    let Some(head) = payload.get(..9) else { return false };
-    if head[..3] != [0, 0, 1] {
-        return false;
-    }
-    let Some(es) = payload.get(9 + usize::from(head[8])..) else { return false };
-    let mut units = memchr::memmem::find_iter(es, &[0, 0, 1]).filter_map(|at| es.get(at + 3).copied());
-    match codec {
-        Codec::Mpeg2 => units.any(|u| u == 0xb3),
-        // 7: sequence parameters, 5: instantaneous refresh.
-        Codec::H264 => units.any(|u| matches!(u & 0x1f, 5 | 7)),
-        // 16..=21: random-access pictures, 32..=33: parameter sets.
-        Codec::Hevc => units.any(|u| matches!(u >> 1 & 0x3f, 16..=21 | 32 | 33)),
-        Codec::NotVideo => true,
-        Codec::OtherVideo => false,
     }
 }
 

@@ -26,6 +26,10 @@ const CLOCK_REACH: u64 = 128 << 10;
 /// Random-access points that are looked at for a viewer whom the ring has lapped.
 const SKIP_TRIES: usize = 3;
 const PATIENCE_US: u64 = 3_000_000;
+/// Packets of one table that wait for the end of their section; one of 1,024 bytes has six, a few more where adaptation fields take room.
+const MOST_HELD: usize = 16;
+/// Packets that wait, of all tables.
+const MOST_HELD_IN_ALL: usize = 128;
 
 pub struct Intake {
     framer: Framer,
@@ -33,6 +37,7 @@ pub struct Intake {
     health: Health,
     ring: Ring,
     gate: Gate,
+    held: Vec<[u8; PACKET]>,
     last_push: Option<Instant>,
 }
 
@@ -60,6 +65,7 @@ impl Intake {
             health: Health::default(),
             ring: Ring::new(ring_bytes)?,
             gate: Gate::Open,
+            held: Vec::new(),
             last_push: None,
         })
     }
@@ -83,8 +89,8 @@ impl Intake {
         }
         let before = self.ring.head();
         let (packets, garbage) = (self.health.packets(), self.framer.garbage);
-        let Self { framer, index, health, ring, gate, .. } = self;
-        framer.push(chunk, |run| pass(run, gate, index, health, ring, now));
+        let Self { framer, index, health, ring, gate, held, .. } = self;
+        framer.push(chunk, |run| pass(run, gate, held, index, health, ring, now));
         let came = health.packets() > packets;
         health.took(chunk, framer.garbage - garbage, came.then_some(framer.stray), now);
         self.index.prune(self.ring.tail());
@@ -97,6 +103,7 @@ impl Intake {
         self.index.change_source();
         self.health.jump();
         self.gate = Gate::Shut { since: None };
+        self.held.clear();
         self.last_push = None;
     }
 
@@ -177,7 +184,15 @@ impl Intake {
 }
 
 /// A run of whole packets on its way into the ring; what need not be changed goes in as it came, in one piece.
-fn pass(run: &[u8], gate: &mut Gate, index: &mut Index, health: &mut Health, ring: &mut Ring, now: Instant) {
+fn pass(
+    run: &[u8],
+    gate: &mut Gate,
+    held: &mut Vec<[u8; PACKET]>,
+    index: &mut Index,
+    health: &mut Health,
+    ring: &mut Ring,
+    now: Instant,
+) {
     let mut kept = 0;
     for at in (0..run.len()).step_by(PACKET) {
         let packet = &run[at..at + PACKET];
@@ -192,17 +207,25 @@ fn pass(run: &[u8], gate: &mut Gate, index: &mut Index, health: &mut Health, rin
         if let Gate::Shut { since } = gate {
             let waited = now.saturating_duration_since(*since.get_or_insert(now));
             if !enter(view, access.as_ref(), waited >= PATIENCE, index, ring) {
+                index.count(view);
                 kept = at + PACKET;
                 continue;
             }
             *gate = Gate::Open;
         }
-        let change = index.change(view);
-        let place = if change == Change::default() {
+        let mut change = index.change(view);
+        let place = if change == Change::default() && held.is_empty() {
             ring.head() + (at - kept) as u64
         } else {
             ring.push(&run[kept..at]);
             kept = at + PACKET;
+            if change.wait && hold(packet, held) {
+                continue;
+            }
+            for earlier in held.extract_if(.., |h| Packet(&h[..]).pid() == view.pid()) {
+                put(&earlier, change, index, ring);
+                change.jump = false;
+            }
             put(packet, change, index, ring);
             ring.head() - PACKET as u64
         };
@@ -230,6 +253,18 @@ fn enter(packet: Packet<'_>, access: Option<&Access>, is_late: bool, index: &mut
         index.told(&here);
     }
     true
+}
+
+/// Keeps a packet back until its section is whole; false: too many wait.
+fn hold(packet: &[u8], held: &mut Vec<[u8; PACKET]>) -> bool {
+    let pid = Packet(packet).pid();
+    let same = held.iter().filter(|h| Packet(&h[..]).pid() == pid).count();
+    let Ok(copy) = packet.try_into() else { return false };
+    let has_room = same < MOST_HELD && held.len() < MOST_HELD_IN_ALL;
+    if has_room {
+        held.push(copy);
+    }
+    has_room
 }
 
 /// Puts in a packet that has to be changed; where it cannot hold its own flag, one before it does.

@@ -314,6 +314,25 @@ fn hevc(sps: &[u8]) -> Option<(u16, u16)> {
     pixels(width.checked_sub(x)?, height.checked_sub(y)?)
 }
 
+/// Whether a PES packet that begins here carries what a decoder can start with. For encoders that do not flag it.
+pub fn begins_picture(payload: &[u8], codec: Codec) -> bool {
+    let Some(head) = payload.get(..9) else { return false };
+    if head[..3] != [0, 0, 1] {
+        return false;
+    }
+    let Some(es) = payload.get(9 + usize::from(head[8])..) else { return false };
+    let mut units = memchr::memmem::find_iter(es, &[0, 0, 1]).filter_map(|at| es.get(at + 3).copied());
+    match codec {
+        Codec::Mpeg2 => units.any(|u| u == 0xb3),
+        // 7: sequence parameters, 5: instantaneous refresh.
+        Codec::H264 => units.any(|u| matches!(u & 0x1f, 5 | 7)),
+        // 16..=21: random-access pictures, 32..=33: parameter sets.
+        Codec::Hevc => units.any(|u| matches!(u >> 1 & 0x3f, 16..=21 | 32 | 33)),
+        Codec::NotVideo => true,
+        Codec::OtherVideo => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -10,9 +10,9 @@ mod audience;
 mod cutter;
 mod failover;
 mod gather;
-mod health;
+pub mod health;
 mod index;
-mod intake;
+pub mod intake;
 mod life;
 pub mod look;
 mod meter;
@@ -25,7 +25,7 @@ mod subscriber;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod ts;
+pub mod ts;
 mod versions;
 
 use std::{

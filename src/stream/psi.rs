@@ -106,6 +106,11 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
+    /// A section has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.inside && !self.buf.is_empty()
+    }
+
     /// The complete, sound sections of `table` that end in this packet.
     pub fn push(&mut self, packet: Packet<'_>, table: u8) -> Vec<Vec<u8>> {
         let mut found = Vec::new();

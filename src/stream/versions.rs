@@ -2,8 +2,8 @@
 //!
 //! Owns what viewers were last told of each table, and the renumbering of sections on their way: behind a seam the new source's
 //! versions go on from the old one's, and a source that changes a table without a new version is given one. Must not enter:
-//! what tables mean, rings. Invariant: two sections of one table with different content never leave under one version, unless the
-//! change shows only in a section's second packet: then it is told with the next repetition. Memory is bounded by [`MOST`].
+//! what tables mean, rings. Invariant: two sections of one table with different content never leave under one version (that is why
+//! packets pass only when their section is whole, see `intake`). Memory is bounded by [`MOST`].
 
 use std::collections::VecDeque;
 

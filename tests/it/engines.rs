@@ -135,3 +135,84 @@ async fn full_engines_refuse_and_a_lone_one_is_always_asked() {
     wait_until("the session's end", || engine.stops() == [1]).await;
     drop(pool.watch(1).await);
 }
+
+/// What a viewer goes through: its longest pause from the fault on, until there is enough of the new session.
+async fn pause_of(mut player: Player, mut fault: tokio::sync::watch::Receiver<Option<Instant>>) -> Duration {
+    let (mut longest, mut last, mut since) = (Duration::ZERO, Instant::now(), 0);
+    loop {
+        let piece = player.read().await;
+        assert!(!piece.is_empty(), "a socket was closed");
+        let now = Instant::now();
+        if let Some(fault) = *fault.borrow_and_update() {
+            longest = longest.max(now - last.max(fault));
+            since += piece.len();
+            // Far more than may have been on its way, and all of it of the new session once there was a pause.
+            if longest > Duration::from_millis(300) && since > 300_000 {
+                return longest;
+            }
+        }
+        last = now;
+    }
+}
+
+/// `cargo test -p yagid --test it engine_figures -- --ignored --nocapture`: default settings, six streams with three viewers each
+/// on one of two engines, which fails in each way at several moments.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn engine_figures() {
+    for (how, rounds) in [("killed", 5), ("hangs", 5), ("sends no more, and answers", 2)] {
+        let mut pauses = Vec::new();
+        for round in 0..rounds {
+            let (first, second) = (Engine::start().await, Engine::start().await);
+            let urls = [&first, &second].iter().map(|e| e.url()).collect();
+            let daemon = Daemon::with(|c| c.engine.urls = urls).await;
+            let viewer = daemon.viewer("alice", 0).await;
+            let (tell, told) = tokio::sync::watch::channel(None);
+            let mut viewers = tokio::task::JoinSet::new();
+            let lone = daemon.channel("Elsewhere", &["testcard:"]).await;
+            for n in 1..=12 {
+                let channel = daemon.channel(&format!("Ace {n}"), &[&format!("acestream://{}", content(n))]).await;
+                for _ in 0..3 {
+                    let mut player = Player::get(daemon.address, &viewer.live(channel)).await;
+                    player.watch(20_000).await;
+                    // Sessions are spread in turn: the odd ones are on the first.
+                    if n % 2 == 1 {
+                        viewers.spawn(pause_of(player, told.clone()));
+                    } else {
+                        viewers.spawn(async move {
+                            loop {
+                                assert!(!player.read().await.is_empty(), "a socket was closed");
+                            }
+                        });
+                    }
+                }
+            }
+            assert_eq!((first.live(), second.live()), (6, 6));
+            tokio::time::sleep(Duration::from_millis(1500 + 230 * round)).await;
+            tell.send_replace(Some(Instant::now()));
+            match how {
+                "killed" => first.kill(),
+                "hangs" => first.hang(),
+                _ => first.fall_silent(),
+            }
+            // A channel that has nothing to do with it opens meanwhile.
+            let begun = Instant::now();
+            let mut player = Player::get(daemon.address, &viewer.live(lone)).await;
+            player.watch(20_000).await;
+            let opened = begun.elapsed();
+            for _ in 0..18 {
+                pauses.push(viewers.join_next().await.unwrap().unwrap());
+            }
+            println!("{how}: another channel opened in {opened:.0?}; {:?}", daemon.app.upstreams.engines()[0].state);
+            viewers.shutdown().await;
+            daemon.stop().await;
+        }
+        pauses.sort();
+        println!(
+            "{how}: {} viewers kept; their pause median {:.2?}, longest {:.2?}",
+            pauses.len(),
+            pauses[pauses.len() / 2],
+            pauses[pauses.len() - 1]
+        );
+    }
+}

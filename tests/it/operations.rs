@@ -316,6 +316,17 @@ async fn the_rules_and_the_dashboard_name_what_there_is() {
             assert!(text.contains(&format!("# TYPE {family} ")), "{file}: there is no {word}");
         }
     }
+    // As promtool wants them: every rule whole, and its texts about labels that its expression leaves.
+    let rules = std::fs::read_to_string(docs.join("alerts.yml")).unwrap();
+    let rules: Vec<&str> = rules.split("- alert: ").skip(1).collect();
+    assert_eq!(rules.len(), 8);
+    for rule in rules {
+        for key in ["expr: ", "for: ", "labels: { severity: ", "summary: ", "action: "] {
+            assert!(rule.lines().any(|l| l.trim().starts_with(key)), "{key}in {rule}");
+        }
+        let depth = |open, close| rule.matches(open).count() - rule.matches(close).count();
+        assert_eq!([depth('(', ')'), depth('{', '}'), depth('[', ']')], [0; 3], "{rule}");
+    }
     let dashboard: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(docs.join("grafana.json")).unwrap()).unwrap();
     assert!(dashboard["panels"].as_array().is_some_and(|p| p.len() >= 6));

@@ -71,6 +71,9 @@ impl Life {
         }
         self.intake.health().change_source();
         self.fault = None;
+        // Nobody shall take the old source's figures for this one's.
+        let health = self.first_packet.map(|_| self.intake.health().report(None, now));
+        self.stream.meter.say(|w| w.health = health);
         self.source = source;
         self.feed_since = now;
         self.last_data = now;

@@ -9,6 +9,8 @@
 
 #[path = "floor.rs"]
 mod floor;
+#[path = "health.rs"]
+mod health;
 #[path = "load.rs"]
 mod load;
 #[path = "probes.rs"]

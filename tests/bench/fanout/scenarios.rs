@@ -1,7 +1,7 @@
 //! The named scenarios: which cases each compares, and what is asked of them.
 
 use super::{
-    probes,
+    health, probes,
     runs::{Case, Figure, Runs},
     server::Kind,
 };
@@ -45,6 +45,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "many", what: "20 streams of 50 viewers against one of 1,000", run: many },
     Scenario { name: "crowd", what: "one stream, 5,000 viewers, 0.25 Mbit/s", run: crowd },
     Scenario { name: "joins", what: "200 joins, leaves and HEADs a minute beside 20 viewers", run: joins },
+    Scenario { name: "health", what: "looking at every packet of a source, without viewers", run: health::run },
     Scenario { name: "few", what: "1 and 10 viewers, where the upstream's own cost is not shared", run: few },
 ];
 

@@ -69,6 +69,8 @@ struct State {
     searches: Vec<String>,
     /// Nothing is answered and nothing is sent any more, on open sockets either.
     hangs: bool,
+    /// It answers, but open sessions are sent nothing any more.
+    silent: bool,
     /// Contents whose readers are reset as soon as they are looked at.
     cut: HashSet<String>,
 }
@@ -160,6 +162,11 @@ impl Engine {
     /// From now on it neither answers nor sends, like a stopped process.
     pub fn hang(&self) {
         self.lock().hangs = true;
+    }
+
+    /// What is open from now on, and what was, is sent nothing; all else is answered.
+    pub fn fall_silent(&self) {
+        self.lock().silent = true;
     }
 
     /// Resets the reader of this content.
@@ -357,7 +364,11 @@ async fn read(mut socket: TcpStream, number: usize, play: Play, state: Shared) {
     let left = if limit == u64::MAX {
         // In small portions, so that a hang is seen.
         while !stream(&mut socket, &mut generator, 10, 20).await {
-            if lock(&state).hangs {
+            let stuck = {
+                let state = lock(&state);
+                state.hangs || state.silent
+            };
+            if stuck {
                 let _ = socket.read_u8().await;
                 return;
             }
