@@ -136,18 +136,20 @@ async fn full_engines_refuse_and_a_lone_one_is_always_asked() {
     drop(pool.watch(1).await);
 }
 
-/// What a viewer goes through: its longest pause from the fault on, until there is enough of the new session.
-async fn pause_of(mut player: Player, mut fault: tokio::sync::watch::Receiver<Option<Instant>>) -> Duration {
-    let (mut longest, mut last, mut since) = (Duration::ZERO, Instant::now(), 0);
+/// What a viewer goes through: its longest pause within `watched` from the fault on; it has the stream at the end.
+async fn pause_of(
+    mut player: Player,
+    mut fault: tokio::sync::watch::Receiver<Option<Instant>>,
+    watched: Duration,
+) -> Duration {
+    let (mut longest, mut last) = (Duration::ZERO, Instant::now());
     loop {
         let piece = player.read().await;
         assert!(!piece.is_empty(), "a socket was closed");
         let now = Instant::now();
         if let Some(fault) = *fault.borrow_and_update() {
             longest = longest.max(now - last.max(fault));
-            since += piece.len();
-            // Far more than may have been on its way, and all of it of the new session once there was a pause.
-            if longest > Duration::from_millis(300) && since > 300_000 {
+            if now - fault > watched {
                 return longest;
             }
         }
@@ -160,7 +162,7 @@ async fn pause_of(mut player: Player, mut fault: tokio::sync::watch::Receiver<Op
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn engine_figures() {
-    for (how, rounds) in [("killed", 5), ("hangs", 5), ("sends no more, and answers", 2)] {
+    for (how, rounds, watched) in [("killed", 4, 3), ("hangs", 4, 7), ("sends no more, and answers", 1, 14)] {
         let mut pauses = Vec::new();
         for round in 0..rounds {
             let (first, second) = (Engine::start().await, Engine::start().await);
@@ -177,7 +179,7 @@ async fn engine_figures() {
                     player.watch(20_000).await;
                     // Sessions are spread in turn: the odd ones are on the first.
                     if n % 2 == 1 {
-                        viewers.spawn(pause_of(player, told.clone()));
+                        viewers.spawn(pause_of(player, told.clone(), Duration::from_secs(watched)));
                     } else {
                         viewers.spawn(async move {
                             loop {
@@ -203,7 +205,11 @@ async fn engine_figures() {
             for _ in 0..18 {
                 pauses.push(viewers.join_next().await.unwrap().unwrap());
             }
-            println!("{how}: another channel opened in {opened:.0?}; {:?}", daemon.app.upstreams.engines()[0].state);
+            let state = daemon.app.upstreams.engines()[0].state;
+            println!(
+                "{how}: {} sessions on the other, {state:?}; another channel opened in {opened:.0?}",
+                second.live()
+            );
             viewers.shutdown().await;
             daemon.stop().await;
         }
