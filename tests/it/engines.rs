@@ -109,6 +109,23 @@ async fn a_hung_engine_delays_nobody_else() {
     assert!(moved < Duration::from_secs(10), "{moved:?}");
 }
 
+/// An engine that answers and gives nothing: the content is opened on the other one, however loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_does_not_give_is_taken_from_another() {
+    let (first, second) = (Engine::start().await, Engine::start().await);
+    let pool = Pool::of(&[&first, &second], 0).await;
+    pool.daemon.set(&[("upstream_silence_s", 2.into())]).await;
+    let mut players = Vec::new();
+    for n in 0..4 {
+        players.push(pool.watch(n).await);
+    }
+    first.fall_silent();
+    wait_until("all are on the other", || second.live() == 4).await;
+    all_go_on(&mut players).await;
+    assert_eq!((first.opened(), second.opened()), (2, 4));
+    assert!(pool.states().iter().all(|(state, _)| *state == EngineState::Up), "{:?}", pool.states());
+}
+
 /// Opened on an engine that hangs from the beginning: the other one is tried as soon as that is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_on_a_hung_engine_goes_elsewhere() {

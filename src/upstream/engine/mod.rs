@@ -6,6 +6,7 @@
 //! [`Engines::drain`]; an engine that hangs is waited for only by those that have no other.
 
 mod answer;
+mod misses;
 mod node;
 mod session;
 
@@ -30,6 +31,7 @@ use yagi_api::{EngineRow, text::clean};
 
 use self::{
     answer::{MAX_JSON, on_engine, response_of, version_of},
+    misses::Misses,
     node::{Node, Place},
 };
 use super::{Purpose, Status, UpstreamError, dial, outbound::Outbound};
@@ -51,6 +53,7 @@ pub struct Engines {
 
 struct Shared {
     nodes: Vec<Arc<Node>>,
+    misses: Misses,
     open_timeout: Duration,
     outbound: Arc<Outbound>,
     runtime: OnceLock<Handle>,
@@ -87,6 +90,7 @@ impl Engines {
         Self {
             shared: Arc::new(Shared {
                 nodes: nodes.collect(),
+                misses: Misses::default(),
                 open_timeout: Duration::from_secs(u64::from(config.open_timeout_s.max(1))),
                 outbound,
                 runtime,
@@ -113,15 +117,15 @@ impl Engines {
         let shared = &self.shared;
         shared.watch_all();
         let (mut tried, mut fault) = (Vec::new(), None);
-        while let Some(place) = shared.choose(&tried, purpose) {
+        while let Some(place) = shared.choose(&tried, id, purpose) {
             let node = place.node.clone();
             tried.push(node.id);
             let (give, get) = oneshot::channel();
-            let (own, id) = (Arc::clone(shared), id.to_owned());
+            let (own, content) = (Arc::clone(shared), id.to_owned());
             // A task of its own: when nobody waits any more, the engine may already have opened the session, so the answer
             // must still be read. The session that nobody takes is dropped, and thereby stopped.
             shared.spawn(async move {
-                let _ = give.send(own.getstream(place, key, &id).await);
+                let _ = give.send(own.getstream(place, key, &content).await);
             });
             let mut down = node.watch();
             let others = shared.nodes.len() > tried.len();
@@ -138,7 +142,12 @@ impl Engines {
                     node.look.notify_one();
                     fault.get_or_insert(error);
                 }
-                answer => return answer,
+                answer => {
+                    if matches!(answer, Err(UpstreamError::Engine(_))) {
+                        shared.misses.note(id, node.id, Instant::now());
+                    }
+                    return answer;
+                }
             }
         }
         Err(fault.unwrap_or_else(|| shared.busy(purpose)))
@@ -205,13 +214,15 @@ impl Shared {
         }))
     }
 
-    /// A place on an engine that has not been tried: those that are well before the others, the least loaded first.
-    fn choose(&self, tried: &[u32], purpose: Purpose) -> Option<Place> {
+    /// A place on an engine that has not been tried: those that are well before the others, then those that have not just failed to
+    /// give this content, the least loaded first.
+    fn choose(&self, tried: &[u32], content: &str, purpose: Purpose) -> Option<Place> {
         let check = purpose == Purpose::Check;
         let now = Instant::now();
         let _one_at_a_time = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
         let open = self.nodes.iter().filter(|n| !tried.contains(&n.id) && !n.is_full(check));
-        open.min_by_key(|n| (n.is_doubtful(now), n.load(), n.id)).map(|n| n.take(check))
+        open.min_by_key(|n| (n.is_doubtful(now), self.misses.rank(content, n.id, now), n.load(), n.id))
+            .map(|n| n.take(check))
     }
 
     fn busy(&self, purpose: Purpose) -> UpstreamError {
@@ -277,6 +288,7 @@ impl Shared {
         self.lives().insert(number, Arc::clone(&live));
         // From here on a return without the session stops it.
         let session = Session {
+            content: id.to_owned(),
             infohash: text("infohash").map(|h| clean(h, 64).to_ascii_lowercase()),
             playback: at("playback_url"),
             stat: at("stat_url"),

@@ -33,6 +33,8 @@ pub struct Session {
     pub(super) base: Url,
     pub(super) playback: Option<Url>,
     pub(super) stat: Option<Url>,
+    /// As it was asked for.
+    pub(super) content: String,
     pub(super) infohash: Option<String>,
     pub(super) deadline: Instant,
     pub(super) last: Instant,
@@ -117,6 +119,10 @@ async fn gone(down: &mut watch::Receiver<bool>) {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.last) >= STARVED {
+            self.shared.misses.note(&self.content, self.place.node.id, now);
+        }
         drop(self.shared.stop(&self.live));
     }
 }
