@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     admin::{Load, Roles, Watchers},
+    archive::Archive,
     auth::Auth,
     blocks::Blocks,
     check::Checker,
@@ -41,6 +42,7 @@ pub struct App {
     pub streams: Streams,
     pub upstreams: Upstreams,
     pub hls: Hls,
+    pub archive: Archive,
     pub seats: Seats,
     pub seen: Seen,
     pub blocks: Blocks,

@@ -25,6 +25,7 @@ use yagi_api::{Event, NewUser, Noun};
 use crate::{
     admin,
     app::App,
+    archive::Archive,
     auth::Auth,
     blocks::Blocks,
     check::Checker,
@@ -161,6 +162,7 @@ impl Daemon {
             library,
             guide,
             streams,
+            archive: Archive::new(upstreams.clone(), fetcher.clone()),
             upstreams,
             hls: Hls::new().map_err(|e| anyhow!("no randomness: {e}"))?,
             refresher,

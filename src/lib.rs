@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod archive;
 mod aside;
 pub mod auth;
 pub mod blocks;

@@ -41,7 +41,7 @@ pub fn base(app: &App, request: &Request) -> Base {
 }
 
 /// Name and password, or no name and a token: of the path, or of `token=`.
-fn credentials<'a>(request: &'a Request, token: Option<&'a str>) -> (&'a str, &'a str) {
+pub fn credentials<'a>(request: &'a Request, token: Option<&'a str>) -> (&'a str, &'a str) {
     let of = |key| request.query.get(key).unwrap_or_default();
     match token.or_else(|| request.query.get("token").filter(|t| !t.is_empty())) {
         Some(token) => ("", token),

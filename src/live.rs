@@ -3,6 +3,7 @@
 //! Owns the order of these steps and the refusals. Must not enter: how a stream runs. Invariant: everything that can fail
 //! fails before the head of the reply, as an ordinary 4xx or 5xx; HEAD answers like GET and opens nothing.
 
+pub mod archive;
 pub mod hls;
 
 use std::{
@@ -114,28 +115,55 @@ pub fn may_have(viewer: &Viewer, format: OutputFormat) -> Result<(), Refusal> {
     if viewer.user.formats.contains(&format) { Ok(()) } else { Err(Refusal::Format(format)) }
 }
 
-/// `/live/{user}/{password}/{id}[.ts]` and its short form.
-pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &str, file: &str) -> Reply {
-    let catalog = app.library.catalog();
-    let viewer = match admit(app, &catalog, request, name, password) {
-        Ok(viewer) => viewer,
-        Err(refusal) => return refusal.reply(),
-    };
+/// Who may watch which channel, and in what form.
+struct Admitted<'a> {
+    catalog: &'a Arc<Catalog>,
+    viewer: Arc<Viewer>,
+    channel: &'a Arc<Channel>,
+    format: OutputFormat,
+}
+
+/// Login and channel; `file` is its id, perhaps with an extension, which tells the format if nothing else does.
+///
+/// # Errors
+/// The reply that refuses.
+fn sought<'a>(
+    app: &App,
+    catalog: &'a Arc<Catalog>,
+    request: &Request,
+    (name, password): (&str, &str),
+    file: &str,
+    format: Option<OutputFormat>,
+) -> Result<Admitted<'a>, Box<Reply>> {
+    let refusal = |refusal: Refusal| Box::new(refusal.reply());
+    let viewer = admit(app, catalog, request, name, password).map_err(refusal)?;
     let (id, extension) = file.split_once('.').unwrap_or((file, "ts"));
     let Some(channel) = id.parse().ok().and_then(|id| catalog.channel(id)).filter(|c| c.is_listed()) else {
-        return text(StatusCode::NOT_FOUND, "there is no channel of this id");
+        return Err(Box::new(text(StatusCode::NOT_FOUND, "there is no channel of this id")));
     };
     if !catalog.may_watch(&viewer, channel) {
-        return text(StatusCode::FORBIDDEN, "this channel is not in your line-up");
+        return Err(Box::new(text(StatusCode::FORBIDDEN, "this channel is not in your line-up")));
     }
-    let format = OutputFormat::ALL.into_iter().find(|f| extension.eq_ignore_ascii_case(f.word()));
+    let format = format.or(OutputFormat::ALL.into_iter().find(|f| extension.eq_ignore_ascii_case(f.word())));
     let Some(format) = format else {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts and .m3u8");
+        return Err(Box::new(text(StatusCode::METHOD_NOT_ALLOWED, "streams are served as .ts and .m3u8")));
     };
-    if let Err(refusal) = may_have(&viewer, format) {
-        return refusal.reply();
+    may_have(&viewer, format).map_err(refusal)?;
+    Ok(Admitted { catalog, viewer, channel, format })
+}
+
+/// `/live/{user}/{password}/{id}[.ts]` and its short form; with `?utc=` what was on then.
+pub async fn channel(app: &Arc<App>, request: &Request, name: &str, password: &str, file: &str) -> Reply {
+    let catalog = app.library.catalog();
+    let admitted = match sought(app, &catalog, request, (name, password), file, None) {
+        Ok(admitted) => admitted,
+        Err(refused) => return *refused,
+    };
+    if let Some(when) = archive::When::of_query(request) {
+        return archive::part(app, request, &admitted, when).await;
     }
-    serve(app, request, &catalog, Some(&viewer), wanted(&catalog, channel), format).await
+    let Admitted { viewer, channel, format, .. } = &admitted;
+    serve(app, request, &catalog, Some(viewer), wanted(&catalog, channel), *format).await
 }
 
 /// A channel of a network tuner that has so many.
@@ -258,7 +286,7 @@ async fn watch(
         return media(Body::Empty);
     }
     let seated = async {
-        let seat = seat(app, request, catalog, viewer, &wanted, tuners)?;
+        let seat = seat(app, request, catalog, viewer, &wanted, tuners, None)?;
         let ticket =
             attended(request, &seat, app.streams.open(&wanted)).await?.map_err(|e| no_stream(app, &wanted, &e))?;
         Ok::<_, Box<Reply>>((seat, ticket))
@@ -277,7 +305,7 @@ async fn watch(
     media(Body::HandedOver)
 }
 
-/// A seat for this request.
+/// A seat for this request; `archive`: from when, if it is not what is on.
 ///
 /// # Errors
 /// The reply that refuses.
@@ -288,6 +316,7 @@ fn seat(
     viewer: Option<&Arc<Viewer>>,
     wanted: &Wanted,
     tuners: Option<u32>,
+    archive: Option<i64>,
 ) -> Result<Seat, Box<Reply>> {
     let seat = app.seats.take(
         seats::Request {
@@ -297,6 +326,7 @@ fn seat(
             agent: request.agent(),
             channel: wanted.channel,
             channel_name: wanted.name.clone(),
+            archive,
             limit: tuners.or(viewer.map(|v| v.user.max_connections)).unwrap_or(0),
             policy: if tuners.is_some() { LimitPolicy::Refuse } else { catalog.settings().limit_policy },
         },

@@ -90,6 +90,8 @@ struct Shared {
     clients: Gauge,
     stream_clients: Family<Channel, Gauge>,
     stream_in_bytes: Family<Upstream, Counter>,
+    archives: Gauge,
+    archive_out_bytes: Counter,
     out_bytes: Counter,
     dropped: Family<Reason, Counter>,
     reconnects: Counter,
@@ -129,6 +131,8 @@ impl Metrics {
             clients: Gauge::default(),
             stream_clients: Family::default(),
             stream_in_bytes: Family::default(),
+            archives: Gauge::default(),
+            archive_out_bytes: Counter::default(),
             out_bytes: Counter::default(),
             dropped: Family::default(),
             reconnects: Counter::default(),
@@ -158,7 +162,9 @@ impl Metrics {
         let m = &*self.0;
         m.streams(&rows);
         m.clients.set(count(app.seats.len()));
+        m.archives.set(count(app.seats.archives()));
         raise(&m.out_bytes, app.streams.totals().2);
+        raise(&m.archive_out_bytes, app.archive.out_bytes());
         raise(&m.panics, app.streams.panics());
         for (end, n) in app.seats.ended() {
             if let Some(reason) = reason(end) {
@@ -236,7 +242,9 @@ impl Shared {
         r.register("clients", "Connections that hold a seat", self.clients.clone());
         r.register("stream_clients", "Viewers of a running stream", self.stream_clients.clone());
         r.register("stream_in_bytes", "Bytes from the upstream of a running stream", self.stream_in_bytes.clone());
-        r.register("out_bytes", "Bytes sent to viewers", self.out_bytes.clone());
+        r.register("archives", "Connections that take an archive; they are clients too", self.archives.clone());
+        r.register("archive_out_bytes", "Bytes of archives sent to viewers", self.archive_out_bytes.clone());
+        r.register("out_bytes", "Bytes of streams sent to viewers", self.out_bytes.clone());
         r.register("clients_dropped", "Connections that ended otherwise than by leaving", self.dropped.clone());
         r.register("upstream_reconnects", "Upstreams that were opened again", self.reconnects.clone());
         r.register("upstream_switches", "Moves of streams to another source", self.switches.clone());

@@ -3,7 +3,7 @@
 //! Owns paths, methods, credentials' places and the headers that every answer carries. Must not enter: rendering, streams.
 //! Invariant: without a login no answer tells anything about the line-up; GET, HEAD and POST are answered alike.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use hyper::{
     Method, StatusCode,
@@ -21,7 +21,9 @@ use crate::{
         reply::{json as json_reply, no_content, reply, text},
     },
     library::logo_tag,
-    lists, live, tuner, xtream,
+    lists,
+    live::{self, archive::When},
+    tuner, xtream,
 };
 
 /// What a path leads to.
@@ -35,6 +37,9 @@ enum Route {
     ShortGuide,
     Tuner,
     Live,
+    Archive,
+    ArchiveFile,
+    ArchiveScript,
     AceStream,
     AceManifest,
     AceStatus,
@@ -65,6 +70,10 @@ impl Default for Routes {
             ("/hdhr/{token}/{*path}", Route::Tuner),
             ("/live/{user}/{password}/{file}", Route::Live),
             ("/{user}/{password}/{file}", Route::Live),
+            ("/timeshift/{user}/{password}/{minutes}/{start}/{file}", Route::Archive),
+            ("/timeshift/{user}/{password}/{file}", Route::ArchiveFile),
+            ("/streaming/timeshift.php", Route::ArchiveScript),
+            ("/timeshift.php", Route::ArchiveScript),
             ("/ace/getstream", Route::AceStream),
             ("/ace/getstream/", Route::AceStream),
             ("/ace/manifest.m3u8", Route::AceManifest),
@@ -129,6 +138,11 @@ async fn dispatch(app: &Arc<App>, routes: &Routes, request: &Request) -> Reply {
             let path = found.params.get("path").unwrap_or_default();
             tuner::answer(app, request, token.as_deref().unwrap_or_default(), path).await
         }
+        Route::Archive | Route::ArchiveFile | Route::ArchiveScript => {
+            let of =
+                |name: &'static str| param(name).unwrap_or_else(|| request.query.get(name).unwrap_or_default().into());
+            archive(app, request, found.value, &of).await
+        }
         Route::Live => match (param("user"), param("password"), param("file")) {
             (Some(user), Some(password), Some(file)) => live::channel(app, request, &user, &password, &file).await,
             _ => text(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
@@ -146,6 +160,32 @@ async fn dispatch(app: &Arc<App>, routes: &Routes, request: &Request) -> Reply {
         Route::Health => json_reply(StatusCode::OK, &json!({"status": "ok"})),
         Route::Ready => json_reply(StatusCode::OK, &json!({"status": "ready"})),
     }
+}
+
+/// Catch-up in the spellings of panels, and in that of our playlists. `of` gives a part of the path or of the query.
+async fn archive<'a>(
+    app: &Arc<App>,
+    request: &Request,
+    route: &Route,
+    of: &(dyn Fn(&'static str) -> Cow<'a, str> + Sync),
+) -> Reply {
+    if *route == Route::ArchiveScript {
+        let (name, password) = lists::credentials(request, None);
+        let (start, minutes, mut file) = (of("start"), of("duration"), of("stream").into_owned());
+        let extension = of("extension");
+        if !extension.is_empty() && !file.contains('.') {
+            file = format!("{file}.{extension}");
+        }
+        let when = When::Minutes { start: &start, minutes: &minutes };
+        return live::archive::answer(app, request, name, password, &file, when).await;
+    }
+    let (user, password, file) = (of("user"), of("password"), of("file"));
+    let (start, minutes) = (of("start"), of("minutes"));
+    let when = match route {
+        Route::ArchiveFile => When::of_query(request).unwrap_or(When::Seconds { utc: "", duration: "" }),
+        _ => When::Minutes { start: &start, minutes: &minutes },
+    };
+    live::archive::answer(app, request, &user, &password, &file, when).await
 }
 
 /// A logo of the line-up. Links carry a tag of its address instead of a login: pictures are fetched by parts of players that
@@ -209,6 +249,9 @@ mod tests {
         assert_eq!(at("/hdhr/token"), Some(Route::Tuner));
         assert_eq!(at("/hdhr/token/discover.json"), Some(Route::Tuner));
         assert_eq!(at("/hdhr/token/auto/v7"), Some(Route::Tuner));
+        assert_eq!(at("/timeshift/u/p/60/2026-11-25:20-15/1.ts"), Some(Route::Archive));
+        assert_eq!(at("/timeshift/u/p/1.ts"), Some(Route::ArchiveFile));
+        assert_eq!(at("/streaming/timeshift.php"), Some(Route::ArchiveScript));
         assert_eq!(at("/movie/u/p/1.mp4"), None);
         assert_eq!(at("/"), None);
     }

@@ -69,6 +69,8 @@ pub struct Request {
     pub agent: String,
     pub channel: Option<ChannelId>,
     pub channel_name: String,
+    /// Of an archive, and not what is on: from when (epoch seconds).
+    pub archive: Option<i64>,
     /// 0: none.
     pub limit: u32,
     pub policy: LimitPolicy,
@@ -114,6 +116,7 @@ pub struct Client {
     pub agent: String,
     pub channel: Option<ChannelId>,
     pub channel_name: String,
+    pub archive: Option<i64>,
     pub since: Instant,
     /// The stream's id; 0 before it has one.
     pub stream: AtomicU64,
@@ -175,6 +178,7 @@ impl Client {
             agent: self.agent.clone(),
             channel: self.channel,
             channel_name: self.channel_name.clone(),
+            archive: self.archive,
             stream: (stream != 0).then_some(stream),
             state: self.state(),
             out_bytes: self.out_bytes.load(Relaxed),
@@ -282,6 +286,7 @@ impl Seats {
             agent: request.agent,
             channel: request.channel,
             channel_name: request.channel_name,
+            archive: request.archive,
             since: now,
             stream: AtomicU64::new(0),
             out_bytes: AtomicU64::new(0),
@@ -329,6 +334,11 @@ impl Seats {
         self.len() == 0
     }
 
+    /// Connections that take an archive.
+    pub fn archives(&self) -> usize {
+        self.lock().clients.values().filter(|c| c.archive.is_some()).count()
+    }
+
     /// How many connections have ended for which reason since the start.
     pub fn ended(&self) -> [(End, u64); End::ALL.len()] {
         let table = self.lock();
@@ -366,6 +376,7 @@ mod tests {
             agent: agent.into(),
             channel: None,
             channel_name: "One".into(),
+            archive: None,
             limit: 1,
             policy: LimitPolicy::TakeOver,
         }

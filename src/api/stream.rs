@@ -112,6 +112,9 @@ pub struct ClientRow {
     pub agent: String,
     pub channel: Option<ChannelId>,
     pub channel_name: String,
+    /// It takes the channel's archive from then on (epoch seconds), and not what is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<i64>,
     /// The stream's id, once it has one.
     pub stream: Option<u64>,
     pub state: ClientState,

@@ -105,11 +105,19 @@ impl fmt::Debug for Params {
     }
 }
 
-/// Whether the client is still there.
+/// Whether the client is still there, for those who answer it.
 #[derive(Clone, Default)]
 pub struct Presence(pub(super) Option<Arc<TcpStream>>);
 
 impl Presence {
+    /// Closes the connection, also amid an answer that the client does not take.
+    pub fn cut(&self) {
+        if let Some(socket) = &self.0 {
+            // It fails only where there is nothing to close any more.
+            let _ = socket2::SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Waits until the client has closed its side. hyper does not look while a handler runs, and a look each quarter of a
     /// second is cheap, because only requests that wait for an upstream ask for it.
     pub async fn gone(&self) {

@@ -284,10 +284,14 @@ impl Catalog {
         &self.taught
     }
 
+    /// Channels whose addresses this one shows beside its own.
+    pub(super) fn members<'a>(&'a self, channel: &Channel) -> impl Iterator<Item = &'a Channel> + use<'a> {
+        self.members.get(&channel.id).into_iter().flatten().map(|i| &*self.channels[*i as usize])
+    }
+
     /// Of one of the channel's addresses, which may be that of a channel that it shows as its own.
     pub fn provenance(&self, channel: &Channel, source: &ChannelSource) -> Provenance {
-        let members = self.members.get(&channel.id).into_iter().flatten().map(|i| &*self.channels[*i as usize]);
-        let owner = members.into_iter().find(|m| m.sources.contains(source)).unwrap_or(channel);
+        let owner = self.members(channel).find(|m| m.sources.contains(source)).unwrap_or(channel);
         let typed = self.by_hand.sources.binary_search(&owner.id).is_ok();
         Provenance { account: owner.origin, found: !typed && self.is_found(owner) }
     }
@@ -298,7 +302,12 @@ impl Catalog {
     }
 
     fn is_found(&self, channel: &Channel) -> bool {
-        channel.origin.and_then(|id| self.validators.get(&id)).is_some_and(|v| v.public)
+        self.is_found_through(channel.origin)
+    }
+
+    /// Whether this playlist came through a public host.
+    pub(super) fn is_found_through(&self, playlist: Option<SourceId>) -> bool {
+        playlist.and_then(|id| self.validators.get(&id)).is_some_and(|v| v.public)
     }
 
     /// Where a player finds the channel's logo: at its own address, or at ours where the setting says so, by default where the

@@ -5,6 +5,7 @@
 //! kill -9, in the next process.
 
 mod apply;
+pub mod archive;
 mod bulk;
 mod catalog;
 mod categories;

@@ -81,7 +81,7 @@ async fn begin(
     wanted: Wanted,
     who: Who,
 ) -> Result<Arc<Session>, Box<Reply>> {
-    let seat = seat(app, request, catalog, viewer, &wanted, None)?;
+    let seat = seat(app, request, catalog, viewer, &wanted, None, None)?;
     let limit = FIRST + Duration::from_secs(u64::from(catalog.settings().hls_segment_s) * 3);
     let opened = attended(request, &seat, async {
         let mut watch = app.streams.open(&wanted).await?.watch();

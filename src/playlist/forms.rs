@@ -161,6 +161,8 @@ pub struct Row<'a> {
     pub category: &'a str,
     pub url: &'a str,
     pub logo: &'a str,
+    /// Days of its archive, and where it is.
+    pub archive: Option<(u16, &'a str)>,
     /// What the stream is, for players that would ask for it else (Kodi).
     pub mimetype: Option<&'static str>,
 }
@@ -177,6 +179,12 @@ fn extinf(out: &mut String, row: &Row<'_>, plus: bool) {
         attribute(out, "group-title", row.category);
         if channel.radio {
             attribute(out, "radio", "true");
+        }
+        if let Some((days, source)) = row.archive {
+            attribute(out, "catchup", "default");
+            // Who knows only the last two asks at the stream's own address.
+            let _ = write!(out, "\" catchup-days=\"{days}\" timeshift=\"{days}\" tvg-rec=\"{days}");
+            attribute(out, "catchup-source", source);
         }
         out.push('"');
     }

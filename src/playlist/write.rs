@@ -1,7 +1,7 @@
 //! `get.php`: the line-up of one viewer, in pieces.
 //!
 //! Owns which channels are written, and their addresses. Must not enter: logins, sockets, upstream addresses (a playlist never
-//! shows where a picture comes from, so catch-up facts of providers are not written). Invariant: a piece and no list is in memory.
+//! shows where a picture comes from: archives are linked at the daemon too). Invariant: a piece and no list is in memory.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -84,7 +84,7 @@ pub fn pieces(
 ) -> impl Iterator<Item = Bytes> + Send + 'static {
     let mut next = 0;
     let (mut begun, mut ended) = (false, false);
-    let mut url = String::new();
+    let (mut url, mut archive) = (String::new(), String::new());
     std::iter::from_fn(move || {
         let mut out = String::new();
         if !begun {
@@ -102,12 +102,23 @@ pub fn pieces(
                 url.clear();
                 let (name, password) = (&viewer.user.name, viewer.password.expose());
                 let _ = write!(url, "{base}/live/{name}/{password}/{}.{}", channel.id, style.extension);
+                let days = if style.form == Form::Plus { catalog.archive_days(channel) } else { 0 };
+                if days > 0 {
+                    archive.clear();
+                    // The spellings that most players fill in; who does not know one of them leaves it, which is understood.
+                    let _ = write!(
+                        archive,
+                        "{base}/timeshift/{name}/{password}/{}.{}?utc=${{start}}&lutc=${{timestamp}}&duration={{duration}}",
+                        channel.id, style.extension
+                    );
+                }
                 let row = Row {
                     channel,
                     output_id: &catalog.output_id_at(index, channel),
                     category: catalog.category_name(channel),
                     url: &url,
                     logo: &catalog.logo(channel, &base),
+                    archive: (days > 0).then_some((days, &*archive)),
                     mimetype: style.mimetype.then(|| mimetype(style.extension)),
                 };
                 style.form.entry(&mut out, &row);
@@ -142,6 +153,7 @@ fn links(viewer: &Viewer, base: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use yagi_api::Catchup;
 
     use super::*;
     use crate::{library::sample, playlist::m3u::Reader};
@@ -173,6 +185,19 @@ mod tests {
         #EXTINF:-1 tvg-id="c7.yagid" tvg-name="Radio" tvg-logo="" tvg-chno="7" group-title="News" radio="true",Radio
         http://tv.lan:8080/iptv/live/demo/pass/7.ts
         "##);
+    }
+
+    #[test]
+    fn archives_are_linked_at_the_daemon() {
+        let mut news = sample::channel(3, "News", "");
+        news.catchup = Some(Catchup { mode: "shift".into(), days: 7, source: "?utc={utc}&pass=canary".into() });
+        let catalog = || Catalog::sample(std::slice::from_ref(&news), &[("demo", "pass")]);
+        insta::assert_snapshot!(text(catalog(), Style::default()), @r##"
+        #EXTM3U x-tvg-url="http://tv.lan:8080/iptv/xmltv.php?username=demo&password=pass" url-tvg="http://tv.lan:8080/iptv/xmltv.php?username=demo&password=pass"
+        #EXTINF:-1 tvg-id="c3.yagid" tvg-name="News" tvg-logo="" tvg-chno="3" group-title="News" catchup="default" catchup-days="7" timeshift="7" tvg-rec="7" catchup-source="http://tv.lan:8080/iptv/timeshift/demo/pass/3.ts?utc=${start}&lutc=${timestamp}&duration={duration}",News
+        http://tv.lan:8080/iptv/live/demo/pass/3.ts
+        "##);
+        assert!(!text(catalog(), Style { form: Form::Plain, ..Style::default() }).contains("catchup"));
     }
 
     #[test]
@@ -264,15 +289,16 @@ mod tests {
         /// what is written from what was read is the same text again.
         #[test]
         fn reading_what_was_written_is_a_fixed_point(
-            rows in prop::collection::vec(("\\PC{1,30}|[ -~]{1,30}", "[a-z.]{0,8}", any::<bool>(), "\\PC{0,12}"), 1..6),
+            rows in prop::collection::vec(("\\PC{1,30}|[ -~]{1,30}", "[a-z.]{0,8}", any::<bool>(), "\\PC{0,12}", 0u16..4), 1..6),
             mimetype in any::<bool>(),
         ) {
             let style = || Style { mimetype, ..Style::default() };
-            let channels: Vec<_> = (1..).zip(&rows).map(|(i, (name, guide_id, radio, logo))| {
+            let channels: Vec<_> = (1..).zip(&rows).map(|(i, (name, guide_id, radio, logo, days))| {
                 let mut c = sample::channel(i, &yagi_api::text::clean(name, 512), guide_id);
                 if c.name.is_empty() { c.name = "x".to_owned(); }
                 if !logo.is_empty() { c.logo = format!("http://l.example/{}", yagi_api::text::clean(logo, 64)); }
                 c.radio = *radio;
+                c.catchup = (*days > 0).then(|| Catchup { mode: "shift".into(), days: *days, source: String::new() });
                 c
             }).collect();
             let first = text(Catalog::sample(&channels, &[("demo", "pass")]), style());
@@ -292,6 +318,7 @@ mod tests {
                 let mut c = sample::channel(entry.number, &entry.name, &entry.guide_id);
                 c.logo.clone_from(&entry.logo);
                 c.radio = entry.radio;
+                c.catchup.clone_from(&entry.catchup);
                 c
             }).collect();
             let second = text(Catalog::sample(&again, &[("demo", "pass")]), style());
@@ -304,6 +331,7 @@ mod tests {
                 let mut c = sample::channel(entry.number, &entry.name, &entry.guide_id);
                 c.logo.clone_from(&entry.logo);
                 c.radio = entry.radio;
+                c.catchup.clone_from(&entry.catchup);
                 c
             }).collect();
             prop_assert_eq!(&third, &again);

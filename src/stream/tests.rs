@@ -50,6 +50,7 @@ async fn watch(streams: &Streams, seats: &Seats, name: &str) -> Peer {
         agent: String::new(),
         channel: None,
         channel_name: name.into(),
+        archive: None,
         limit: 0,
         policy: LimitPolicy::Refuse,
     };

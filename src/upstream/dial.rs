@@ -49,8 +49,8 @@ pub(super) struct Ask {
     pub only: Option<Url>,
     /// How far the address, and what it leads to, may go.
     pub reach: Reach,
-    /// First byte and number of bytes that are wanted. A server may answer with everything all the same.
-    pub range: Option<(u64, u64)>,
+    /// First byte and number of bytes that are wanted (none: all that follow). A server may answer with everything all the same.
+    pub range: Option<(u64, Option<u64>)>,
 }
 
 /// The head of an answer, and its body as it comes.
@@ -230,7 +230,8 @@ fn request(outbound: &Outbound, ask: &Ask) -> Result<hyper::Request<Empty<Bytes>
         request = request.header(header::AUTHORIZATION, format!("Basic {pair}"));
     }
     if let Some((from, length)) = ask.range {
-        request = request.header(header::RANGE, format!("bytes={from}-{}", from.saturating_add(length.max(1)) - 1));
+        let last = length.map(|n| (from.saturating_add(n.max(1)) - 1).to_string()).unwrap_or_default();
+        request = request.header(header::RANGE, format!("bytes={from}-{last}"));
     }
     request = request.header(header::CONNECTION, "close");
     let mut request = request

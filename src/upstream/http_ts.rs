@@ -46,6 +46,12 @@ impl Request {
         Instant::now() + self.wait
     }
 
+    /// The same, for these bytes of it alone.
+    pub(super) fn of_range(mut self, range: Option<(u64, Option<u64>)>) -> Self {
+        self.ask.range = range;
+        self
+    }
+
     pub(super) async fn open(self, outbound: &Outbound, deadline: Instant) -> Result<Answer, UpstreamError> {
         open(self.ask, outbound, deadline).await
     }
@@ -72,6 +78,11 @@ pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant)
     let asked = ask.url.to_string();
     let mut response = ask.send(outbound, deadline).await?;
     check_status(response.status)?;
+    let extent = Extent::of(&response);
+    if extent.from.is_some_and(|from| from > 0) {
+        // It was a stream when its beginning was asked for.
+        return Ok(Answer::Media(Body { first: None, body: response.body, extent }));
+    }
     let mut head = Vec::new();
     let mut first = None;
     loop {
@@ -105,7 +116,7 @@ pub(super) async fn open(ask: dial::Ask, outbound: &Outbound, deadline: Instant)
             return Err(UpstreamError::NotMedia(hide(&name_it(&response.headers, &head), &asked)));
         }
     }
-    Ok(Answer::Media(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body }))
+    Ok(Answer::Media(Body { first: first.or_else(|| Some(Bytes::from(head))), body: response.body, extent }))
 }
 
 /// An M3U, of whatever kind.
@@ -162,9 +173,35 @@ pub(super) fn name_it(headers: &HeaderMap, head: &[u8]) -> String {
 pub struct Body {
     first: Option<Bytes>,
     body: dial::Body,
+    extent: Extent,
+}
+
+/// What a server says of how much it sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub length: Option<u64>,
+    /// `Content-Range` of a part that was asked for.
+    pub range: Option<String>,
+    /// The first byte of that part.
+    pub from: Option<u64>,
+}
+
+impl Extent {
+    fn of(response: &dial::Response) -> Self {
+        let word = |name| response.headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+        let length = word(header::CONTENT_LENGTH).and_then(|n| n.parse().ok());
+        let asked = response.status == StatusCode::PARTIAL_CONTENT && response.asked.range.is_some();
+        let range = word(header::CONTENT_RANGE).filter(|r| asked && r.len() < 80);
+        let from = range.and_then(|r| r.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+        Self { length, range: range.filter(|_| from.is_some()).map(str::to_owned), from }
+    }
 }
 
 impl Body {
+    pub(super) fn extent(&self) -> &Extent {
+        &self.extent
+    }
+
     pub(super) fn tap(&self) -> Option<&OwnedFd> {
         self.body.tap()
     }

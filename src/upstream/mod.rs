@@ -14,6 +14,7 @@ pub mod file;
 pub mod hls;
 pub mod http_ts;
 pub mod outbound;
+pub mod recording;
 mod search;
 pub mod slots;
 mod socket;
@@ -37,6 +38,7 @@ use crate::{config::Config, platform::wake_at, secret::redact};
 
 pub use fetch::{Caps, Conditions, FetchError, Fetched, Fetcher};
 pub use outbound::Reach;
+pub use recording::Recording;
 pub use slots::{Claim, Purpose};
 pub use spool::Spool;
 

@@ -33,11 +33,10 @@ pub fn whole(ask: &Ask<'_>) -> Pieces {
 
 fn listings(ask: &Ask<'_>, programmes: Programmes, end_is_epoch: bool) -> Pieces {
     let (now, catalog) = (ask.now, Arc::clone(ask.catalog));
+    let archive_days = channel(ask).map_or(0, |c| catalog.archive_days(&c));
     each(ask, programmes, br#"{"epg_listings":["#, "]}", move |out, channel, id, programme| {
-        wire::put(
-            out,
-            &wire::EpgRow::new(channel, id, programme, wire::Clock { now, zone: catalog.zone(), end_is_epoch }),
-        );
+        let clock = wire::Clock { now, zone: catalog.zone(), end_is_epoch, archive_days };
+        wire::put(out, &wire::EpgRow::new(channel, id, programme, clock));
     })
 }
 

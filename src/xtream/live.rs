@@ -64,7 +64,8 @@ pub fn streams(ask: &Ask<'_>) -> Pieces {
     rows(b"[".to_vec(), "]", move |out| {
         let Some((index, channel)) = channels.next() else { return Row::Missing };
         let (logo, output_id) = (catalog.logo(&channel, &base), catalog.output_id_at(index, &channel));
-        wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo }.put(out);
+        let archive_days = catalog.archive_days(&channel);
+        wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo, archive_days }.put(out);
         Row::of(&channel)
     })
 }

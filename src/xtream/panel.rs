@@ -25,7 +25,8 @@ pub fn everything(ask: &Ask<'_>) -> Pieces {
         let Some((index, channel)) = lineup.next() else { return Row::Missing };
         let catalog = &lineup.catalog;
         let (logo, output_id) = (catalog.logo(&channel, &base), catalog.output_id_at(index, &channel));
-        let row = wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo };
+        let archive_days = catalog.archive_days(&channel);
+        let row = wire::LiveRow { channel: &channel, output_id: &output_id, logo: &logo, archive_days };
         out.extend_from_slice(format!("\"{}\":", channel.id).as_bytes());
         row.put_panel(catalog.category_name(&channel), out);
         Row::of(&channel)

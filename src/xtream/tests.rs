@@ -220,6 +220,28 @@ fn the_guide_of_a_channel() {
 }
 
 #[test]
+fn programmes_that_are_over_are_in_the_archive() {
+    let mut card = channel(1, "Test card", "");
+    card.sources[0].url = "testcard:".to_owned();
+    card.catchup = Some(yagi_api::Catchup {
+        mode: "default".into(),
+        days: 2,
+        source: "http://h.example/{utc}?pass=canary".into(),
+    });
+    let w = world(&[card, channel(2, "News", "")]);
+    let all = w.json("action=get_simple_data_table&stream_id=1")["epg_listings"].as_array().unwrap().clone();
+    for row in &all {
+        let over = row["stop_timestamp"].as_str().unwrap().parse::<i64>().unwrap() <= NOW;
+        assert_eq!(row["has_archive"], u8::from(over), "{row}");
+    }
+    assert!(all.iter().any(|r| r["has_archive"] == 1) && all.iter().any(|r| r["has_archive"] == 0));
+    let rows = w.text("action=get_live_streams");
+    assert!(rows.contains("\"tv_archive\":1,\"direct_source\":\"\",\"tv_archive_duration\":2}"), "{rows}");
+    assert!(rows.contains("\"tv_archive\":0,\"direct_source\":\"\",\"tv_archive_duration\":0}"), "{rows}");
+    assert!(!rows.contains("canary"), "{rows}");
+}
+
+#[test]
 fn the_server_is_told_as_it_was_reached() {
     let mut w = three();
     w.base = "https://[2001:db8::1]:8443/iptv".parse().unwrap();

@@ -200,6 +200,8 @@ pub struct LiveRow<'a> {
     pub channel: &'a Channel,
     pub output_id: &'a str,
     pub logo: &'a str,
+    /// Days that its archive reaches back; 0: there is none.
+    pub archive_days: u16,
 }
 
 impl LiveRow<'_> {
@@ -240,7 +242,11 @@ impl LiveRow<'_> {
         out.extend_from_slice(br#"","category_ids":["#);
         out.extend_from_slice(category);
         // `direct_source` is empty: some players would play it instead of us.
-        out.extend_from_slice(br#"],"custom_sid":"","tv_archive":0,"direct_source":"","tv_archive_duration":0"#);
+        let archive: &[u8] = if self.archive_days > 0 { b"1" } else { b"0" };
+        out.extend_from_slice(br#"],"custom_sid":"","tv_archive":"#);
+        out.extend_from_slice(archive);
+        out.extend_from_slice(br#","direct_source":"","tv_archive_duration":"#);
+        number(out, self.archive_days.into());
     }
 }
 
@@ -262,6 +268,8 @@ pub struct Clock<'a> {
     /// None: UTC.
     pub zone: Option<&'a TimeZone>,
     pub end_is_epoch: bool,
+    /// Of the channel.
+    pub archive_days: u16,
 }
 
 #[derive(Serialize)]
@@ -283,7 +291,7 @@ pub struct EpgRow<'a> {
 
 impl<'a> EpgRow<'a> {
     pub fn new(channel: &Channel, output_id: &'a str, p: &'a Programme, clock: Clock<'a>) -> Self {
-        let Clock { now, zone, end_is_epoch } = clock;
+        let Clock { now, zone, end_is_epoch, archive_days } = clock;
         Self {
             id: Digits(row_id(channel.id.0, p.start)),
             epg_id: Digits(channel.id.0.into()),
@@ -297,7 +305,8 @@ impl<'a> EpgRow<'a> {
             start_timestamp: Digits(p.start),
             stop_timestamp: Digits(p.stop),
             now_playing: u8::from(p.start <= now && now < p.stop),
-            has_archive: 0,
+            // As panels have it: what is over, and whose beginning is still there.
+            has_archive: u8::from(p.stop <= now && p.start >= now - i64::from(archive_days) * 86_400),
         }
     }
 }

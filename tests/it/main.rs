@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod archive;
 mod churn;
 mod clients;
 mod clients_lists;

@@ -148,6 +148,8 @@ async fn drive(told: &Told) {
     for n in 0..25 {
         for path in [
             format!("/get.php?username=alice&password=canary-guess{n}"),
+            format!("/timeshift/alice/canary-guess{n}/60/2026-01-01:00-00/1.ts"),
+            format!("/streaming/timeshift.php?username=alice&password=canary-guess{n}&stream=1&start=x&duration=1"),
             format!("/live/al%0a2026-01-01T00:00:00.000Z%20ERROR%20forged/canary-guess{n}/1.ts"),
             format!("/%1b%5b2Jx/canary-guess{n}/1"),
         ] {

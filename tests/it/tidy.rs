@@ -13,8 +13,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "app", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "metrics", "refresh",
-            "routes", "stream", "tuner", "upstream",
+            "admin", "app", "archive", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "metrics",
+            "refresh", "routes", "stream", "tuner", "upstream",
         ],
     ),
     ("metrics", &["app"]),
@@ -29,11 +29,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("check", &["library", "playlist", "stream", "upstream"]),
     ("moving", &["library"]),
     ("logos", &["library", "upstream"]),
-    ("live", &["app", "auth", "hls", "library", "stream", "upstream"]),
+    ("live", &["app", "archive", "auth", "hls", "library", "stream", "upstream"]),
     // Of `admin` only the set of its watchers, which is a handle.
-    ("app", &["admin", "auth", "check", "guide", "hls", "library", "logos", "refresh", "stream", "upstream"]),
+    (
+        "app",
+        &["admin", "archive", "auth", "check", "guide", "hls", "library", "logos", "refresh", "stream", "upstream"],
+    ),
     ("refresh", &["guide", "library", "playlist", "upstream"]),
     ("probe", &["guide", "library", "playlist", "upstream"]),
+    ("archive", &["library", "upstream"]),
     ("xtream", &["guide", "library"]),
     ("hdhr", &["library"]),
     ("playlist", &["library", "upstream"]),

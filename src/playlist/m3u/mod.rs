@@ -5,6 +5,7 @@
 //! fails only for what is no channel list at all, or cannot be read to its end.
 
 mod attributes;
+mod catchup;
 mod headers;
 mod lines;
 
@@ -22,7 +23,7 @@ use yagi_api::{
     text::{MAX_TEXT, clean},
 };
 
-use self::{headers::Headers, lines::Lines};
+use self::{catchup::Attributes, headers::Headers, lines::Lines};
 use crate::{library::rules::MAX_SOURCES, secret::redact};
 
 /// Reasons that are kept; the others are only counted.
@@ -115,14 +116,6 @@ pub struct Reader {
     /// Entries carry all their attributes.
     pub keep_attributes: bool,
     pub summary: Summary,
-}
-
-/// Catch-up facts and such of one line.
-#[derive(Clone, Debug, Default)]
-struct Attributes {
-    mode: String,
-    days: u16,
-    source: String,
 }
 
 #[derive(Default)]
@@ -282,7 +275,7 @@ impl Reader {
         if entry.group.is_empty() {
             entry.group.push_str(&self.sticky);
         }
-        entry.catchup = attributes.catchup(&self.defaults);
+        entry.catchup = attributes.catchup(&self.defaults, entry.sources.first().map_or("", |s| &s.url));
         std::mem::swap(&mut self.entry, entry);
         self.open.clear();
         true
@@ -399,30 +392,6 @@ impl Reader {
                 self.summary.skip(number, format!("{shown}: {reason}"));
             }
         }
-    }
-}
-
-impl Attributes {
-    fn set(&mut self, key: &str, value: &str) {
-        match key {
-            "catchup" | "catchup-type" => put(&mut self.mode, value),
-            "catchup-days" | "timeshift" | "tvg-rec" => self.days = value.parse().unwrap_or(self.days),
-            "catchup-source" => put_url_like(&mut self.source, value),
-            _ => {}
-        }
-    }
-
-    /// The entry's own word, else the header's.
-    fn catchup(&self, defaults: &Self) -> Option<Catchup> {
-        let mode = if self.mode.is_empty() { &defaults.mode } else { &self.mode };
-        let days = if self.days == 0 { defaults.days } else { self.days };
-        let source = if self.source.is_empty() { &defaults.source } else { &self.source };
-        let off = ["0", "no", "none", "false", "disabled"].iter().any(|w| w.eq_ignore_ascii_case(mode));
-        if off || (mode.is_empty() && self.days == 0) {
-            return None;
-        }
-        let mode = if mode.is_empty() { "shift".to_owned() } else { mode.to_ascii_lowercase() };
-        Some(Catchup { mode, days, source: source.clone() })
     }
 }
 

@@ -98,7 +98,7 @@ impl Reader {
             None => None,
         };
         let mut ask = self.ask.to(&segment.uri)?;
-        ask.range = segment.range;
+        ask.range = segment.range.map(|(from, length)| (from, Some(length)));
         let mut response = ask.send(&self.outbound, Instant::now() + SILENCE).await?;
         http_ts::check_status(response.status)?;
         let partial = response.status.as_u16() == 206;
