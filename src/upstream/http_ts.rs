@@ -153,6 +153,10 @@ fn looks_like_text(head: &[u8]) -> bool {
 pub(super) fn name_it(headers: &HeaderMap, head: &[u8]) -> String {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = clean(kind, 60).to_ascii_lowercase();
+    let packing = headers.get(header::CONTENT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or("identity");
+    if !packing.eq_ignore_ascii_case("identity") {
+        return format!("it came packed ({}), which was not asked for", clean(packing, 20));
+    }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     if text.starts_with(b"#EXT") {
         "a list of channels came; add it as a source instead".to_owned()

@@ -229,3 +229,28 @@ async fn what_is_bad_is_kept_where_nothing_is_better() {
     stage.watch(pair, &mut pair_player, &mut two, |row| row.switches == 2 && row.source_index == 0).await;
     two.assert_legal();
 }
+
+/// The only source breaks and refuses: it is asked again and again with growing pauses, its viewer holds on; and only for so long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_source_is_awaited_for_as_long_as_is_set() {
+    let stage = Stage::set(0).await;
+    let channel = stage.channel(&[0]).await;
+    let mut player = Player::get(stage.daemon.address, &stage.viewer.live(channel)).await;
+    let mut strict = Strict::default();
+    read(&mut player, &mut strict, 20_000).await;
+    stage.sources.set(0, Mood::Refuse);
+    wait_until("it was tried again", || stage.row(channel).is_some_and(|row| row.reconnects >= 3)).await;
+    let row = stage.row(channel).unwrap();
+    assert_eq!((row.state, row.clients, row.switches, row.last_switch), (StreamState::Retrying, 1, 0, None));
+    assert!(row.last_error.is_some_and(|e| e.contains("503")));
+    stage.sources.set(0, Mood::Good);
+    let goes_on = |row: &StreamRow| row.state == StreamState::Live;
+    stage.watch(channel, &mut player, &mut strict, goes_on).await;
+    assert_eq!(strict.entries, 2);
+    strict.assert_legal();
+    stage.daemon.set(&[("hold_s", json!(1))]).await;
+    stage.sources.set(0, Mood::Refuse);
+    let end = async { while !player.read().await.is_empty() {} };
+    timeout(PATIENCE, end).await.expect("it is not held for ever");
+    wait_until("the stream's end", || stage.row(channel).is_none()).await;
+}

@@ -82,6 +82,14 @@ async fn what_is_no_stream_is_named() {
     origin.set("/html", Serve::Answer("200 OK", "text/html", b"<html>log in</html>".to_vec()));
     origin.set("/list", Serve::Answer("200 OK", "audio/mpegurl", b"#EXTM3U\n#EXTINF:-1,One\nhttp://h/1\n".to_vec()));
     origin.set("/empty", Serve::Answer("200 OK", "video/mp2t", Vec::new()));
+    let packed = [&[0x1f, 0x8b, 8, 0][..], &[0x9d; 5000]].concat();
+    origin.set("/gzip", Serve::Answer("200 OK\r\nContent-Encoding: gzip", "video/mp2t", packed));
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    origin.set("/no-chunk", Serve::Raw(format!("{chunks}zz\r\nGG").into_bytes()));
+    let huge = format!("{chunks}ffffffffffffffffff\r\n{}", "G".repeat(500));
+    origin.set("/huge-chunk", Serve::Raw(huge.into_bytes()));
+    let lies = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 900\r\n\r\n";
+    origin.set("/two-lengths", Serve::Raw(lies.as_bytes().to_vec()));
     origin.set("/zeros", Serve::Answer("200 OK", "video/mp2t", vec![0; 5000]));
     origin.set("/garbage", Serve::Raw(vec![0xfe; 3000]));
     origin.set("/head", Serve::EndlessHead);
@@ -89,12 +97,18 @@ async fn what_is_no_stream_is_named() {
     assert_eq!(error(http(&origin.url("/none")).await), UpstreamError::NotFound);
     assert_eq!(error(http(&origin.url("/500")).await), UpstreamError::Status(500));
     assert_eq!(error(http(&origin.url("/empty")).await), UpstreamError::Ended);
-    for (path, word) in [("/html", "web page"), ("/list", "list of channels"), ("/endless", "text"), ("/zeros", "")] {
+    for (path, word) in [
+        ("/html", "web page"),
+        ("/list", "list of channels"),
+        ("/endless", "text"),
+        ("/zeros", ""),
+        ("/gzip", "packed (gzip)"),
+    ] {
         let error = error(http(&origin.url(path)).await);
         assert!(matches!(&error, UpstreamError::NotMedia(text) if text.contains(word)), "{path}: {error}");
         assert_eq!(error.http_status(), 502);
     }
-    for path in ["/garbage", "/head"] {
+    for path in ["/garbage", "/head", "/no-chunk", "/huge-chunk", "/two-lengths"] {
         let error = error(http(&origin.url(path)).await);
         assert!(matches!(error, UpstreamError::Unreachable(_)), "{path}: {error}");
     }
