@@ -127,8 +127,6 @@ impl Drop for Open {
 }
 
 async fn connection(mut socket: TcpStream, state: Arc<Mutex<State>>) {
-    // What is due goes out at once: gaps shall be the daemon's.
-    socket.set_nodelay(true).unwrap();
     let Some(head) = read_head(&mut socket).await else { return };
     let number = target(&head).trim_start_matches('/').split('.').next().and_then(|n| n.parse().ok());
     let Some(n) = number else { return answer(&mut socket, "404 Not Found", "text/plain", b"no").await };

@@ -83,7 +83,11 @@ where
         let mut connections = tokio::task::JoinSet::new();
         loop {
             tokio::select! {
-                Ok((socket, _)) = listener.accept() => { connections.spawn(handle(socket)); }
+                Ok((socket, _)) = listener.accept() => {
+                    // What is due goes out at once: pauses shall be the daemon's own.
+                    socket.set_nodelay(true).unwrap();
+                    connections.spawn(handle(socket));
+                }
                 Some(_) = connections.join_next() => {}
             }
         }
