@@ -40,19 +40,10 @@ pub fn base(app: &App, request: &Request) -> Base {
     app.addressing.load().base(&request.headers, request.peer.ip(), local, request.secure)
 }
 
-/// Name and password, or no name and a token: of the path, or of `token=`.
-pub fn credentials<'a>(request: &'a Request, token: Option<&'a str>) -> (&'a str, &'a str) {
-    let of = |key| request.query.get(key).unwrap_or_default();
-    match token.or_else(|| request.query.get("token").filter(|t| !t.is_empty())) {
-        Some(token) => ("", token),
-        None => (of("username"), of("password")),
-    }
-}
-
 /// The viewer of a playlist or guide, and the line-up.
 fn admit(app: &App, request: &Request, token: Option<&str>) -> Result<(Arc<Catalog>, Arc<Viewer>), Refusal> {
     let catalog = app.library.catalog();
-    let (name, password) = credentials(request, token);
+    let (name, password) = live::credentials(request, token);
     // A token of the path without its extension.
     let password = if token.is_some() { password.split('.').next().unwrap_or_default() } else { password };
     let viewer = live::admit(app, &catalog, request, name, password)?;
@@ -85,7 +76,7 @@ fn coded(reply: &mut Reply, packed: bool) {
 /// `player_api.php` and `panel_api.php`.
 pub fn api(app: &App, request: &Request, answer: impl FnOnce(xtream::Ask<'_>) -> xtream::Pieces) -> Reply {
     let catalog = app.library.catalog();
-    let (name, password) = credentials(request, None);
+    let (name, password) = live::credentials(request, None);
     let packed = gzip::accepts(&request.headers);
     // Players take a refusal only in this form.
     let (body, packed) = match live::login(app, &catalog, request, name, password) {
@@ -173,9 +164,11 @@ pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
     let changed = guide::write::changed_at(&app.guide, &catalog, &viewer, &asked);
     // Within one second two editions could have one date.
     let changed = (now - changed > 1).then(|| http_date(changed));
+    // The date is that of line-up and guide; what else the bytes depend on, only the tag knows.
+    let dated = viewer.class().is_none() && !catalog.serves_logos(&asked.base);
     let known = match request.header(header::IF_NONE_MATCH) {
         Some(held) => held.split(',').any(|tag| same_tag(tag, &etag)),
-        None => changed.is_some() && request.header(header::IF_MODIFIED_SINCE) == changed.as_deref(),
+        None => dated && changed.is_some() && request.header(header::IF_MODIFIED_SINCE) == changed.as_deref(),
     };
     let mut reply = if known {
         let mut reply = no_content();

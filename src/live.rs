@@ -242,19 +242,28 @@ fn carried(catalog: &Catalog, viewer: Option<&Viewer>, locator: Locator) -> Opti
     })
 }
 
+/// Name and password, or no name and a token: of the path, or of `token=`.
+pub fn credentials<'a>(request: &'a Request, token: Option<&'a str>) -> (&'a str, &'a str) {
+    let of = |key| request.query.get(key).unwrap_or_default();
+    match token.or_else(|| request.query.get("token").filter(|t| !t.is_empty())) {
+        Some(token) => ("", token),
+        None => (of("username"), of("password")),
+    }
+}
+
 /// Who asks at `/ace`: a viewer, or nobody in particular from an open network.
 ///
 /// # Errors
 /// The reply that refuses.
 pub fn ace_viewer(app: &App, catalog: &Catalog, request: &Request) -> Result<Option<Arc<Viewer>>, Box<Reply>> {
-    match (request.query.get("username"), request.query.get("password")) {
-        (Some(name), Some(password)) => {
+    match credentials(request, None) {
+        (name, password) if !password.is_empty() => {
             admit(app, catalog, request, name, password).map(Some).map_err(|refusal| Box::new(refusal.reply()))
         }
         _ if app.open_networks.load().iter().any(|n| n.contains(client_ip(app, request))) => Ok(None),
         _ => Err(Box::new(text(
             StatusCode::UNAUTHORIZED,
-            "expected ?username=&password= of a viewer, or an address of ace.open_networks",
+            "expected ?username=&password= or ?token= of a viewer, or an address of ace.open_networks",
         ))),
     }
 }

@@ -170,7 +170,7 @@ async fn archive<'a>(
     of: &(dyn Fn(&'static str) -> Cow<'a, str> + Sync),
 ) -> Reply {
     if *route == Route::ArchiveScript {
-        let (name, password) = lists::credentials(request, None);
+        let (name, password) = live::credentials(request, None);
         let (start, minutes, mut file) = (of("start"), of("duration"), of("stream").into_owned());
         let extension = of("extension");
         if !extension.is_empty() && !file.contains('.') {

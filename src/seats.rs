@@ -162,10 +162,11 @@ impl Client {
 
     /// Whom to wake when it is asked to end: the waiting request first, its stream later.
     pub fn wake(&self, waker: Arc<Notify>) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&waker));
+        // Looked at last: an end that came before found the one of earlier.
         if self.ending().is_some() {
             waker.notify_one();
         }
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
     }
 
     fn row(&self, now: Instant) -> ClientRow {

@@ -105,6 +105,7 @@ mod tests {
         Request {
             method: Method::GET,
             path: "/api/hello".to_owned(),
+            slashes: 2,
             query: Params::default(),
             headers,
             body: Bytes::new(),

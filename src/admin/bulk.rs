@@ -129,6 +129,9 @@ pub async fn apply(ask: Ask<'_>) -> Answer {
     ok(&applied)
 }
 
+/// Fields of a source after whose change its text is read anew.
+const READING: [&str; 5] = ["url", "enabled", "zone", "shift_min", "priority"];
+
 /// What the step means for those who watch, and for the sources that it made, moved or took away.
 pub async fn settle(ask: &Ask<'_>, applied: &Applied) -> Result<(), ApiError> {
     let app = ask.app;
@@ -141,13 +144,13 @@ pub async fn settle(ask: &Ask<'_>, applied: &Applied) -> Result<(), ApiError> {
     for item in &applied.items {
         let touches = |field: &str| item.fields.iter().any(|f| f.field == field);
         match (item.noun, item.change, item.row) {
-            (Noun::Users, Change::Updated, Some(id)) if touches("password") => {
+            (Noun::Users, Change::Updated, Some(id)) if touches("password") || touches("token") => {
                 app.seats.kick_user(UserId(id));
             }
             (Noun::Sources, Change::Deleted, _) => guides_differ = true,
             (Noun::Channels, ..) if touches("guide_id") => guides_differ = true,
             (Noun::Sources, change, Some(id))
-                if (change == Change::Created || touches("url") || touches("enabled"))
+                if (change == Change::Created || READING.into_iter().any(touches))
                     && catalog.source(SourceId(id)).is_some_and(|s| s.enabled) =>
             {
                 app.refresher.request(SourceId(id), &ask.actor);

@@ -245,6 +245,9 @@ fn without_logins(channel: &Channel) -> Channel {
         source.url = redact(&source.url);
         source.headers.iter_mut().for_each(|(_, value)| "****".clone_into(value));
     }
+    if let Some(catchup) = &mut shown.catchup {
+        catchup.source = redact(&catchup.source);
+    }
     shown
 }
 

@@ -4,7 +4,7 @@
 //! with its origin, and a row says whether it can be changed here and when it applies.
 
 use serde_json::Value;
-use yagi_api::{Setting, SettingsPatch};
+use yagi_api::{Role, Setting, SettingsPatch};
 
 use super::{Answer, Ask, input, ok};
 use crate::{app::App, library::Catalog, secret::redact};
@@ -81,13 +81,25 @@ fn stored(catalog: &Catalog) -> Vec<Setting> {
 pub fn without_login(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains("://") && text.contains('@') => Value::String(redact(&text)),
+        Value::Array(list) => list.into_iter().map(without_login).collect(),
         other => other,
     }
 }
 
+/// Of a command's arguments only the program: any of them may be a secret.
+fn program_only(mut row: Setting) -> Setting {
+    if let Value::Array(argv) = &mut row.value
+        && row.key.starts_with("exec.")
+    {
+        argv.iter_mut().skip(1).for_each(|argument| *argument = "****".into());
+    }
+    row
+}
+
 pub fn list(ask: &Ask<'_>) -> Answer {
     input::only(&ask.request.query, &[])?;
-    ok(&rows(ask.app))
+    let rows = rows(ask.app).into_iter();
+    ok(&rows.map(|row| if ask.role == Role::Admin { row } else { program_only(row) }).collect::<Vec<_>>())
 }
 
 pub async fn update(ask: Ask<'_>) -> Answer {

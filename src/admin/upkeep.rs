@@ -27,8 +27,11 @@ use crate::{
 /// What other rooms are given of a configuration, read from it.
 pub fn derived(config: &Config) -> (Addressing, Vec<Network>, Roles) {
     let networks = |list: &[String]| list.iter().filter_map(|n| n.parse().ok()).collect();
-    let addressing =
-        Addressing { public: config.server.public_url.parse().ok(), trusted: networks(&config.server.trusted_proxies) };
+    let addressing = Addressing {
+        public: config.server.public_url.parse().ok(),
+        trusted: networks(&config.server.trusted_proxies),
+        believed: config.server.proxy_headers,
+    };
     (addressing, networks(&config.ace.open_networks), Roles::from(&config.admin))
 }
 

@@ -45,6 +45,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::List(network),
         "networks whose Forwarded and X-Forwarded-* headers are believed",
     ),
+    key("server.proxy_headers", Kind::Text(proxy_headers), "which of them they write: both, x-forwarded or forwarded"),
     key("server.max_connections", Kind::Number(16, 1_000_000), "connections at once on the public listeners"),
     key("server.header_timeout_s", Kind::Number(1, 60), "seconds for a request's head, and between requests"),
     key("server.login_tries", Kind::Number(1, 10_000), "failed logins of an address within a minute"),
@@ -111,6 +112,7 @@ pub(super) const ARGV: Key = key("argv", Kind::Argv, "program and arguments of a
 const LIVE: &[&str] = &[
     "server.public_url",
     "server.trusted_proxies",
+    "server.proxy_headers",
     "server.login_tries",
     "log.filter",
     "import.max_download_mib",
@@ -340,6 +342,11 @@ pub fn filter(text: &str) -> Result<Targets, String> {
 
 fn format(text: &str) -> Result<(), String> {
     if matches!(text, "text" | "json") { Ok(()) } else { Err("expected \"text\" or \"json\"".to_owned()) }
+}
+
+fn proxy_headers(text: &str) -> Result<(), String> {
+    let fine = matches!(text, "both" | "x-forwarded" | "forwarded");
+    if fine { Ok(()) } else { Err("expected \"both\", \"x-forwarded\" or \"forwarded\"".to_owned()) }
 }
 
 fn agent(text: &str) -> Result<(), String> {

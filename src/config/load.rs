@@ -164,6 +164,7 @@ pub fn in_force(old: &Loaded, new: &Loaded) -> Loaded {
     let (to, from) = (&mut out.config, &new.config);
     to.server.public_url.clone_from(&from.server.public_url);
     to.server.trusted_proxies.clone_from(&from.server.trusted_proxies);
+    to.server.proxy_headers = from.server.proxy_headers;
     to.server.login_tries = from.server.login_tries;
     to.log.filter.clone_from(&from.log.filter);
     to.import = from.import.clone();

@@ -11,6 +11,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::ProxyHeaders;
+
 pub use keys::filter;
 pub use load::{Fault, Flags, Loaded, Origin, default_file, differences, in_force, load, reload};
 
@@ -48,6 +50,8 @@ pub struct Server {
     pub public_url: String,
     /// Networks (CIDR) of reverse proxies whose `Forwarded` and `X-Forwarded-*` are believed. Empty: nobody's.
     pub trusted_proxies: Vec<String>,
+    /// Which of the two they write: `both`, `x-forwarded`, `forwarded`.
+    pub proxy_headers: ProxyHeaders,
     /// Connections at once on the public listeners; more wait in the kernel's queue.
     pub max_connections: u32,
     /// Seconds a client may take to send a request's head, and to stay silent between requests.
@@ -65,6 +69,7 @@ impl Default for Server {
             tls_key: PathBuf::new(),
             public_url: String::new(),
             trusted_proxies: Vec::new(),
+            proxy_headers: ProxyHeaders::Both,
             max_connections: 20_000,
             header_timeout_s: 10,
             login_tries: 20,

@@ -177,6 +177,7 @@ fn a_reload_takes_the_live_keys_and_leaves_the_others() {
         Value::Array(_) if key.ends_with("listen") => Value::Array(vec!["127.0.0.1:1".into()]),
         Value::String(text) if text == "info" => "debug".into(),
         Value::String(text) if text == "text" => "json".into(),
+        Value::String(text) if text == "both" => "forwarded".into(),
         Value::String(text) if text.starts_with("http") => "http://other:1".into(),
         Value::String(_) => "http://127.0.0.1:1".into(),
         Value::Integer(n) => Value::Integer(n + 1),

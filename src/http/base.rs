@@ -7,6 +7,7 @@ use std::{
 };
 
 use hyper::HeaderMap;
+use serde::{Deserialize, Serialize};
 
 /// Scheme, host, port and path prefix of this daemon as one player reaches it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +69,18 @@ pub struct Addressing {
     /// Wins over everything when set.
     pub public: Option<Base>,
     pub trusted: Vec<Network>,
+    pub believed: ProxyHeaders,
+}
+
+/// Which of a trusted proxy's headers are its word. What it does not write itself it passes on as the client sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeaders {
+    /// `X-Forwarded-*`, and `Forwarded` (RFC 7239) for what they do not say.
+    #[default]
+    Both,
+    XForwarded,
+    Forwarded,
 }
 
 impl Addressing {
@@ -78,7 +91,8 @@ impl Addressing {
         if let Some(public) = &self.public {
             return public.clone();
         }
-        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+        // The last line of a header is the nearest proxy's, whatever the client wrote before it.
+        let text = |name: &str| headers.get_all(name).iter().next_back().and_then(|v| v.to_str().ok());
         let own = |authority: Option<&str>, scheme| {
             authority.and_then(|a| from_authority(a, scheme)).unwrap_or_else(|| Base {
                 scheme,
@@ -90,15 +104,17 @@ impl Addressing {
         if !peer.is_some_and(|ip| self.is_trusted(ip)) {
             return own(text("host"), own_scheme);
         }
-        let forwarded = text("forwarded").map(Forwarded::last).unwrap_or_default();
-        let last = |name| text(name).and_then(|v| v.rsplit(',').next()).map(str::trim).filter(|v| !v.is_empty());
-        let proto = forwarded.proto.as_deref().or(last("x-forwarded-proto"));
+        let forwarded = text("forwarded").filter(|_| self.believed != ProxyHeaders::XForwarded);
+        let forwarded = forwarded.map(Forwarded::last).unwrap_or_default();
+        let said = |name| text(name).filter(|_| self.believed != ProxyHeaders::Forwarded);
+        let last = |name| said(name).and_then(|v| v.rsplit(',').next()).map(str::trim).filter(|v| !v.is_empty());
+        let proto = last("x-forwarded-proto").or(forwarded.proto.as_deref());
         let scheme = match proto {
             Some(p) if p.eq_ignore_ascii_case("https") => "https",
             Some(p) if p.eq_ignore_ascii_case("http") => "http",
             _ => own_scheme,
         };
-        let host = forwarded.host.as_deref().or(last("x-forwarded-host")).or(text("host"));
+        let host = last("x-forwarded-host").or(forwarded.host.as_deref()).or(text("host"));
         let mut base = own(host, scheme);
         if let Some(port) = last("x-forwarded-port").and_then(|p| p.parse().ok()) {
             base.port = port;
@@ -114,16 +130,13 @@ impl Addressing {
         if !self.is_trusted(peer) {
             return peer;
         }
-        let mut hops: Vec<Option<IpAddr>> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .flat_map(|v| v.to_str().unwrap_or_default().split(','))
-            .map(hop)
-            .collect();
-        if hops.is_empty()
-            && let Some(header) = headers.get("forwarded").and_then(|v| v.to_str().ok())
-        {
-            hops.push(Forwarded::last(header).client);
+        let all = |name| headers.get_all(name).iter().flat_map(|v| v.to_str().unwrap_or_default().split(','));
+        let mut hops: Vec<Option<IpAddr>> = match self.believed {
+            ProxyHeaders::Forwarded => Vec::new(),
+            _ => all("x-forwarded-for").map(hop).collect(),
+        };
+        if hops.is_empty() && self.believed != ProxyHeaders::XForwarded {
+            hops = all("forwarded").map(|element| Forwarded::element(element).client).collect();
         }
         // A hop that cannot be read ends the search: what stands before it is anybody's claim.
         hops.into_iter().rev().find(|h| h.is_none_or(|ip| !self.is_trusted(ip))).flatten().unwrap_or(peer)
@@ -134,7 +147,7 @@ impl Addressing {
     }
 }
 
-/// The parts of the last element of a `Forwarded` header (RFC 7239): the one that our own proxy wrote.
+/// The parts of one element of a `Forwarded` header (RFC 7239). The last is what our own proxy wrote.
 #[derive(Default)]
 struct Forwarded {
     proto: Option<String>,
@@ -144,8 +157,12 @@ struct Forwarded {
 
 impl Forwarded {
     fn last(header: &str) -> Self {
+        Self::element(header.rsplit(',').next().unwrap_or_default())
+    }
+
+    fn element(text: &str) -> Self {
         let mut found = Self::default();
-        for pair in header.rsplit(',').next().unwrap_or_default().split(';') {
+        for pair in text.split(';') {
             let Some((key, value)) = pair.trim().split_once('=') else { continue };
             let value = value.trim_matches('"');
             match key.to_ascii_lowercase().as_str() {
@@ -273,12 +290,41 @@ mod tests {
         let nobody = Addressing::default();
         assert_eq!(nobody.base(&forged, Some(peer), LOCAL, false).to_string(), "http://in:8080");
         assert_eq!(nobody.client_ip(&forged, peer), peer);
-        let proxy = Addressing { public: None, trusted: vec!["10.0.0.0/8".parse().unwrap()] };
+        let proxy = Addressing { trusted: vec!["10.0.0.0/8".parse().unwrap()], ..Addressing::default() };
         assert_eq!(proxy.base(&forged, Some(peer), LOCAL, false).to_string(), "https://out.example/iptv");
         assert_eq!(proxy.client_ip(&forged, peer).to_string(), "203.0.113.7");
         let rfc = headers(&[("forwarded", "for=1.1.1.1, for=\"[2001:db8::1]:5\";proto=https;host=tv.example:8443")]);
         assert_eq!(proxy.base(&rfc, Some(peer), LOCAL, false).to_string(), "https://tv.example:8443");
         assert_eq!(proxy.client_ip(&rfc, peer).to_string(), "2001:db8::1");
+    }
+
+    #[test]
+    fn what_a_client_wrote_before_the_proxy_is_not_believed() {
+        let peer: IpAddr = "10.1.2.3".parse().unwrap();
+        let of =
+            |believed| Addressing { trusted: vec!["10.0.0.0/8".parse().unwrap()], believed, ..Addressing::default() };
+        // The proxy added a line of its own behind the client's.
+        let lines = headers(&[
+            ("forwarded", "for=9.9.9.9;host=evil.example"),
+            ("forwarded", "for=203.0.113.5;host=tv.example, for=10.9.9.9;host=tv.example"),
+        ]);
+        let both = of(ProxyHeaders::Both);
+        assert_eq!(both.client_ip(&lines, peer).to_string(), "203.0.113.5");
+        assert_eq!(both.base(&lines, Some(peer), LOCAL, false).host, "tv.example");
+        // It writes one kind only, and passes the other on.
+        let mixed = headers(&[
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-host", "x.example"),
+            ("forwarded", "for=198.51.100.1;host=rfc.example"),
+        ]);
+        for (believed, client, host) in [
+            (ProxyHeaders::Both, "203.0.113.7", "x.example"),
+            (ProxyHeaders::XForwarded, "203.0.113.7", "x.example"),
+            (ProxyHeaders::Forwarded, "198.51.100.1", "rfc.example"),
+        ] {
+            assert_eq!(of(believed).client_ip(&mixed, peer).to_string(), client, "{believed:?}");
+            assert_eq!(of(believed).base(&mixed, Some(peer), LOCAL, false).host, host, "{believed:?}");
+        }
     }
 
     #[test]

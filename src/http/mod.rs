@@ -14,7 +14,7 @@ pub mod serve;
 mod socket;
 pub mod tls;
 
-pub use base::{Addressing, Base, Network};
+pub use base::{Addressing, Base, Network, ProxyHeaders};
 pub use packs::Packs;
 pub use prepared::Prepared;
 pub use reply::{Body, Reply};

@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 pub struct Request {
     pub method: Method,
     pub path: String,
+    /// Slashes of the path as it was sent.
+    pub slashes: usize,
     pub query: Params,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -36,6 +38,11 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
+    /// The way from this address to the root, for relative addresses: a proxy may have put something before the root.
+    pub fn up(&self) -> String {
+        "../".repeat(self.slashes.saturating_sub(1))
+    }
+
     /// A header's value when it is text.
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

@@ -65,6 +65,8 @@ const LAST_REPLY: Duration = Duration::from_secs(2);
 /// How long, and for how many bytes, a client may go on sending after its last reply.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const LAST_BYTES: usize = 1 << 20;
+/// The media type of a form.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// Binds a public listener: dual-stack for an unspecified IPv6 address, with the socket options that its clients inherit.
 ///
@@ -367,13 +369,15 @@ async fn answer(request: hyper::Request<Incoming>, line: Line, handover: Handove
     let form = head
         .headers
         .get(header::CONTENT_TYPE)
-        .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        .and_then(|v| v.as_bytes().get(..FORM.len()))
+        .is_some_and(|media| media.eq_ignore_ascii_case(FORM));
     if form && let Ok(fields) = std::str::from_utf8(&body) {
         query.extend(fields);
     }
     let request = Request {
         method: head.method,
         path: collapsed(head.uri.path()),
+        slashes: head.uri.path().matches('/').count(),
         query,
         headers: head.headers,
         body,

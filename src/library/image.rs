@@ -150,6 +150,13 @@ pub fn shown(key: &str, value: &Value) -> Value {
     match (key, value) {
         ("password" | "token", Value::String(_)) => "****".into(),
         ("url", Value::String(url)) => redact(url).into(),
+        ("catchup", Value::Object(catchup)) => {
+            let mut catchup = catchup.clone();
+            if let Some(Value::String(source)) = catchup.get_mut("source") {
+                *source = redact(source);
+            }
+            catchup.into()
+        }
         ("sources", Value::Array(list)) => list
             .iter()
             .map(|source| {
@@ -166,5 +173,19 @@ pub fn shown(key: &str, value: &Value) -> Value {
             })
             .collect(),
         _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_archives_are_shown_without_their_logins() {
+        let source = "http://p.example/archive?username=bob&password=canary&utc={utc}";
+        let image = shown("catchup", &json!({"mode": "default", "days": 7, "source": source}));
+        assert_eq!((&image["mode"], &image["days"]), (&json!("default"), &json!(7)));
+        let text = image["source"].as_str().unwrap();
+        assert!(text.starts_with("http://p.example/archive?") && !text.contains("canary"), "{text}");
     }
 }

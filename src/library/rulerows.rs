@@ -11,10 +11,10 @@ use super::{
     Answer, Library,
     edit::{Edit, Fault},
     image::{self, Fields},
-    rulebook, rules,
+    rulebook, rules, sources,
     trail::Item,
 };
-use crate::store::{self, sources::Validators};
+use crate::store;
 
 const MAX_RULES: usize = 500;
 const MAX_POSITION: u32 = 1_000_000;
@@ -139,8 +139,7 @@ fn forget_downloads(edit: &mut Edit<'_>, source: Option<SourceId>) -> Result<(),
         if edit.state().sources[&id].kind != SourceKind::Playlist {
             continue;
         }
-        store::sources::set_validators(edit.tx, id, &Validators::default())?;
-        edit.change().validators.remove(&id);
+        sources::forget_download(edit, id)?;
     }
     Ok(())
 }

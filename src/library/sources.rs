@@ -33,6 +33,18 @@ impl Library {
         self.step(actor, Mode::Many, move |edit| delete(edit, id, None)).await.map(|_| ())
     }
 
+    /// What the server said of a text that changed nothing, and where it came from. From a thread that may block.
+    pub fn confirm(&self, id: SourceId, seen: Validators) -> Answer<()> {
+        self.write_blocking("refresh", move |edit| {
+            // One that was deleted meanwhile stays so.
+            if let Some(source) = edit.state().sources.get(&id).map(|row| (**row).clone()) {
+                keep(edit, id, seen)?;
+                put(edit, source, Change::Updated);
+            }
+            Ok(())
+        })
+    }
+
     /// Keeps the result of a refresh and, when something was applied, what the server said of it.
     pub async fn record_refresh(&self, id: SourceId, report: RefreshReport, seen: Option<Validators>) -> Answer<()> {
         self.step("refresh", Mode::Refresh, move |edit| told(edit, id, report, seen)).await.map(|_| ())
@@ -62,6 +74,11 @@ pub(super) fn delete(edit: &mut Edit<'_>, id: SourceId, version: Option<u32>) ->
         before: Some(image::source(&source)),
         after: None,
     })?;
+    let rules: Vec<_> = edit.state().rules.values().filter(|rule| rule.source == Some(id)).cloned().collect();
+    for rule in &rules {
+        let before = Some(image::rule(rule));
+        edit.trail.record(Item { noun: Noun::Rules, row: rule.id.0, name: rule.name.clone(), before, after: None })?;
+    }
     edit.trail.about = Some((Noun::Sources, id.0, source.name.clone()));
     store::sources::delete(edit.tx, id)?;
     let state = edit.change();
@@ -70,9 +87,14 @@ pub(super) fn delete(edit: &mut Edit<'_>, id: SourceId, version: Option<u32>) ->
     }
     state.sources.remove(&id);
     state.validators.remove(&id);
-    state.rules.retain(|_, rule| rule.source != Some(id));
+    for rule in &rules {
+        state.rules.remove(&rule.id);
+    }
     Arc::make_mut(&mut state.lineups).remove(&id);
     edit.tell(Noun::Sources, Change::Deleted, id.0, None::<&()>);
+    if !rules.is_empty() {
+        edit.tell_bulk(Noun::Rules);
+    }
     if !gone.is_empty() {
         edit.tell_bulk(Noun::Channels);
     }
@@ -129,11 +151,7 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Sou
             name
         }
     };
-    if let Some(other) = edit.state().sources.values().find(|s| s.url == url) {
-        return Err(rules::taken("url", format!("source {} has this URL already", other.name))
-            .with_hint("refresh that one, or delete it first")
-            .into());
-    }
+    free(edit, SourceId(0), &url)?;
     let settings = &edit.state().settings;
     let interval = match kind {
         SourceKind::Playlist => settings.playlist_interval_s,
@@ -154,6 +172,21 @@ pub(super) fn create(edit: &mut Edit<'_>, draft: &SourceDraft) -> Result<Arc<Sou
         options: options(SourceOptions::default(), draft.priority, draft.zone.as_deref(), draft.shift_min)?,
     };
     insert(edit, source)
+}
+
+/// No other source has this URL.
+fn free(edit: &Edit<'_>, id: SourceId, url: &str) -> Result<(), ApiError> {
+    match edit.state().sources.values().find(|s| s.id != id && s.url == url) {
+        Some(other) => Err(rules::taken("url", format!("source {} has this URL already", other.name))
+            .with_hint("refresh that one, or delete it first")),
+        None => Ok(()),
+    }
+}
+
+/// A deleted one comes back: where its text came from is known again by the next refresh; until then it counts as elsewhere.
+pub(super) fn restore(edit: &mut Edit<'_>, source: Source) -> Result<(), Fault> {
+    let id = insert(edit, source)?.id;
+    keep(edit, id, Validators { public: true, ..Validators::default() })
 }
 
 /// A new row, or a deleted one that comes back under its id.
@@ -182,6 +215,7 @@ pub(super) fn update(edit: &mut Edit<'_>, id: SourceId, patch: &SourcePatch) -> 
     }
     if let Some(url) = &patch.url {
         source.url = rules::location(url)?;
+        free(edit, id, &source.url)?;
     }
     if let Some(seconds) = patch.interval_s {
         source.interval_s = rules::interval(seconds)?;
@@ -220,12 +254,22 @@ pub(super) fn save(edit: &mut Edit<'_>, mut source: Source) -> Result<Arc<Source
     let reading = |s: &Source| (s.url.clone(), s.options.zone.clone(), s.options.shift_min);
     if reading(&source) != reading(&old) {
         // What another server said proves nothing about this one.
-        let unknown = edit.state().validators.get(&id).map(|v| v.public);
-        let unknown = Validators { public: unknown.unwrap_or_default(), ..Validators::default() };
-        store::sources::set_validators(edit.tx, id, &unknown)?;
-        edit.change().validators.insert(id, unknown);
+        forget_download(edit, id)?;
     }
     Ok(put(edit, source, Change::Updated))
+}
+
+/// The next refresh downloads and applies, whatever the server says of changes. What its channels lead to stays as
+/// restricted as the text was that they came from.
+pub(super) fn forget_download(edit: &mut Edit<'_>, id: SourceId) -> Result<(), Fault> {
+    let public = edit.state().validators.get(&id).is_some_and(|v| v.public);
+    keep(edit, id, Validators { public, ..Validators::default() })
+}
+
+fn keep(edit: &mut Edit<'_>, id: SourceId, seen: Validators) -> Result<(), Fault> {
+    store::sources::set_validators(edit.tx, id, &seen)?;
+    edit.change().validators.insert(id, seen);
+    Ok(())
 }
 
 fn options(
@@ -268,9 +312,8 @@ pub(super) fn record(
     let old = edit.state().sources.get(&id).ok_or_else(|| ApiError::not_found("source", id))?;
     let mut source = (**old).clone();
     store::sources::record(edit.tx, id, &report)?;
-    if let Some(validators) = seen {
-        store::sources::set_validators(edit.tx, id, &validators)?;
-        edit.change().validators.insert(id, validators);
+    if let Some(seen) = seen {
+        keep(edit, id, seen)?;
     }
     source.last = Some(report);
     put(edit, source, Change::Updated);

@@ -434,7 +434,7 @@ fn source(edit: &mut Edit<'_>, step: u64, turn: Turn) -> Result<(), Fault> {
             let mut source: Source = with(own, &to)?;
             taken(edit, &source).map_or(Ok(()), Err)?;
             source.version += 1;
-            sources::insert(edit, source).map(drop)
+            sources::restore(edit, source)
         }
         (None, None) => Ok(()),
     }

@@ -104,6 +104,31 @@ async fn rules_are_undone_like_rows() {
 }
 
 #[tokio::test]
+async fn a_deleted_source_comes_back_with_its_rules() {
+    let (_tmp, library) = open();
+    let source = |url: &str| serde_json::from_value::<SourceDraft>(json!({"url": url})).unwrap();
+    let one = library.create_source("t", source("http://one.example/list.m3u")).await.unwrap().id;
+    let two = library.create_source("t", source("http://two.example/list.m3u")).await.unwrap().id;
+    // Two of one URL could not both come back.
+    let same = SourcePatch { url: Some("http://one.example/list.m3u".into()), ..SourcePatch::default() };
+    assert_eq!(library.update_source("t", two, same).await.unwrap_err().code, ErrorCode::Conflict);
+    for of in [Some(one), Some(two), None] {
+        let rule = json!({"source": of, "when": [], "then": {"do": "exclude"}});
+        library.create_rule("t", serde_json::from_value(rule).unwrap()).await.unwrap();
+    }
+    let of = |library: &Library| library.catalog().rules().iter().map(|r| (r.id.0, r.source)).collect::<Vec<_>>();
+    let (all, left) = ([(1, Some(one)), (2, Some(two)), (3, None)], [(2, Some(two)), (3, None)]);
+    library.delete_source("t", one).await.unwrap();
+    assert_eq!(of(&library), left);
+    for _ in 0..2 {
+        library.undo("t", None).await.unwrap();
+        assert_eq!(of(&library), all);
+        library.redo("t", None).await.unwrap();
+        assert_eq!(of(&library), left);
+    }
+}
+
+#[tokio::test]
 async fn many_new_channels_take_the_lowest_numbers_that_are_free() {
     let (_tmp, library) = open();
     fill(&library, 100).await;

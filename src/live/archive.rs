@@ -146,8 +146,7 @@ fn range(request: &Request) -> Option<(u64, Option<u64>)> {
 /// The part as a list: in minutes if the provider is told where they end, else as one segment.
 fn list(request: &Request, channel: &Channel, name: &str, password: &str, asked: Asked, parted: bool) -> Reply {
     let step = if parted { SEGMENT } else { asked.seconds };
-    // Relative, because a proxy may have put something before.
-    let up = "../".repeat(request.path.matches('/').count().saturating_sub(1));
+    let up = request.up();
     let mut out = format!(
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-TARGETDURATION:{step}\n#EXT-X-MEDIA-SEQUENCE:0\n"
     );

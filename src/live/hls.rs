@@ -69,8 +69,7 @@ pub(super) async fn playlist(
             Err(reply) => return *reply,
         },
     };
-    let up = request.path.matches('/').count().saturating_sub(1);
-    answer(&session, &format!("{}hls/{}/", "../".repeat(up), app.hls.token(&session)))
+    answer(&session, &format!("{}hls/{}/", request.up(), app.hls.token(&session)))
 }
 
 async fn begin(

@@ -126,8 +126,17 @@ impl Job {
         let _alone = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.progress.step("reading", "entries", None);
         let survey = self.survey(open)?;
+        let validators = Validators {
+            etag: self.etag.clone(),
+            last_modified: self.last_modified.clone(),
+            digest: Some(survey.digest.clone()),
+            public: self.public,
+        };
         if survey.unchanged {
             self.let_go();
+            if self.cause == Cause::Refresh && self.known != validators {
+                self.library.confirm(self.source, validators).map_err(told)?;
+            }
             let report = unchanged(previous);
             return Ok(RefreshReport { seen: survey.summary.entries, skipped: survey.summary.skipped, ..report });
         }
@@ -135,12 +144,6 @@ impl Job {
             return Ok(self.hold(open, previous, reason));
         }
         let Survey { summary, digest, plan, excluded, .. } = survey;
-        let validators = Validators {
-            etag: self.etag.clone(),
-            last_modified: self.last_modified.clone(),
-            digest: Some(digest.clone()),
-            public: self.public,
-        };
         let cause = match self.cause {
             Cause::Refresh => "refresh",
             Cause::Accept => "accept",

@@ -133,6 +133,19 @@ fn addresses_tell_whether_somebody_typed_them() {
     assert_eq!(found("C"), (true, true));
     b.refresh_from(&list(&[("A", "/1"), ("B", "/2"), ("C", "/3")]), false).unwrap();
     assert_eq!(found("C"), (false, false));
+    // The same text from elsewhere; and what makes the next refresh apply anew says nothing of where the last came from.
+    let same = list(&[("A", "/1"), ("B", "/2"), ("C", "/3")]);
+    assert!(b.refresh_from(&same, true).unwrap().unchanged);
+    assert_eq!(found("C"), (true, true));
+    let rule = serde_json::json!({"enabled": false, "when": [], "then": {"do": "exclude"}});
+    b.runtime.block_on(b.library.create_rule("t", serde_json::from_value(rule).unwrap())).unwrap();
+    assert_eq!(found("C"), (true, true));
+    // A deleted source that comes back does not vouch for its channels either.
+    assert!(b.refresh_from(&same, false).is_ok_and(|report| !report.unchanged));
+    assert_eq!(found("C"), (false, false));
+    b.runtime.block_on(b.library.delete_source("t", b.source)).unwrap();
+    b.runtime.block_on(b.library.undo("t", None)).unwrap();
+    assert_eq!(found("C"), (true, true));
 }
 
 #[test]

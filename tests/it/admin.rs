@@ -117,6 +117,7 @@ fn asked(uid: u32, method: &str, path: &str, body: &str) -> Request {
     Request {
         method: method.parse().unwrap(),
         path: path.to_owned(),
+        slashes: 0,
         query: Params::parse(query),
         headers: hyper::HeaderMap::new(),
         body: bytes::Bytes::copy_from_slice(body.as_bytes()),
@@ -177,12 +178,14 @@ async fn roles_hold_on_every_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_admins_see_credentials() {
+    let canary = "canarysecret";
     let daemon = Daemon::with(|config| {
         config.admin.viewers = vec!["60001".into()];
         config.admin.operators = vec!["60002".into()];
+        let argv = ["ffmpeg", "-i", &format!("rtsp://u:{canary}@127.0.0.1/"), "-headers", canary].map(str::to_owned);
+        config.exec.insert("camera".to_owned(), yagid::config::Exec { argv: argv.into() });
     })
     .await;
-    let canary = "canarysecret";
     let id = daemon.channel("One", &[&format!("http://u:{canary}@127.0.0.1/live/me/{canary}/1.ts")]).await;
     daemon.viewer_from(serde_json::from_value(json!({"name": "ada", "password": canary})).unwrap()).await;
     let draft = json!({"url": format!("http://u:{canary}@127.0.0.1:1/x.m3u"), "enabled": false});

@@ -150,6 +150,9 @@ async fn a_channel_is_a_list_of_segments_that_lose_nothing() {
     // Other forms of the address, and other viewers, read the same numbers.
     let short = list(&daemon, HOME, &format!("/{}/{}/{channel}.m3u8", viewer.name, viewer.password)).await;
     let kept = list(&daemon, HOME, &format!("/hls/{}/index.m3u8", last.token())).await;
+    // Slashes that a base URL doubled are places too, where a player resolves what is relative.
+    let doubled = list(&daemon, HOME, &format!("/live//{}//{}/{channel}.m3u8", viewer.name, viewer.password)).await;
+    assert!(doubled.newest().starts_with("/hls/"), "{doubled:?}");
     let other = list(&daemon, AWAY, &path).await;
     assert!([&short, &kept, &other].iter().all(|l| l.sequence >= last.sequence && l.sequence <= last.sequence + 2));
     assert_eq!((short.token(), kept.token()), (last.token(), last.token()));

@@ -70,6 +70,13 @@ async fn a_token_opens_everything_without_the_password() {
     let path = format!("/player_api.php?username=alice&password={token}&action=get_live_streams");
     let rows = get(daemon.address, &path).await;
     assert_eq!(rows.json().as_array().unwrap().len(), 1);
+    assert_eq!(get(daemon.address, &format!("/ace/status?token={token}")).await.status, 200);
+    // Media types are told in any case.
+    let form = format!("token={token}");
+    let head = format!("Content-Type: Application/X-WWW-Form-Urlencoded\r\nContent-Length: {}\r\n", form.len());
+    let post = format!("POST /player_api.php HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{head}\r\n{form}");
+    let login = raw::answers(&raw::send(daemon.address, "127.0.0.1", post.as_bytes(), "form").await).remove(0);
+    assert_eq!(login.json()["user_info"]["auth"], 1);
     let mut player = Player::get(daemon.address, &format!("/live/alice/{token}/1.ts")).await;
     assert_eq!(player.status, 200);
     player.watch(188 * 50).await;
