@@ -1,6 +1,6 @@
 //! A thousand faults: ten streams, a hundred viewers, the real program. Run by hand, its figures are in docs/BENCHMARKS.md.
 //!
-//! `FAULTS=1000 PASSES=1 cargo test -p yagid --test it a_thousand_faults -- --ignored --nocapture`: `PASSES` times as many in the same program.
+//! `FAULTS=1000 PASSES=1 cargo test -p yagid --test it a_thousand_faults -- --ignored --nocapture`: `PASSES` times as many in the same program; `CALM`: seconds without faults before.
 
 use std::{
     path::Path,
@@ -174,7 +174,7 @@ impl Stand {
             (n.iter().sum::<u64>(), Duration::from_micros(worst.into_iter().max().unwrap_or(0)))
         };
         calm(true);
-        let quiet_for = Duration::from_secs(20);
+        let quiet_for = Duration::from_secs(std::env::var("CALM").ok().and_then(|n| n.parse().ok()).unwrap_or(20));
         tokio::time::sleep(quiet_for).await;
         println!("without faults, {quiet_for:?}: {:?} (gaps over 50 ms, the longest)", gaps());
 
