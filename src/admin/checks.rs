@@ -50,7 +50,7 @@ pub fn cancel(ask: &Ask<'_>) -> Answer {
     ok(&serde_json::json!({"cancelled": gone}))
 }
 
-fn known(library: &Library, url: &str) -> AddressCheck {
+pub fn known(library: &Library, url: &str) -> AddressCheck {
     AddressCheck { url: redact(url), check: library.checks().get(&identity::address(url)).cloned() }
 }
 

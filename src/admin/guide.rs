@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use yagi_api::{ApiError, Channel, ChannelDetail, ChannelId, ErrorCode, GuideAccept, GuideChannel, GuideMatch, Page};
 
 use super::{
-    Answer, Ask, aside, bulk, channels, input, ok,
+    Answer, Ask, aside, bulk, channels, checks, input, ok,
     query::{self, Cell, Column},
 };
 use crate::{
@@ -126,7 +126,7 @@ pub async fn detail(ask: &Ask<'_>) -> Answer {
     let told = stream.as_ref().and_then(|s| s.last_error.clone());
     let last_error_at = if told.is_some() { Some(epoch_now()) } else { fate.error_at };
     let last_ok_at = channels::last_ok(ask.app, id, stream.as_ref());
-    let shown = ask.shown(&channel);
+    let (shown, library) = (ask.shown(&channel), ask.app.library.clone());
     let detail = aside(move || {
         let (now, next) = guide.now_next(&channel, epoch_now()).unwrap_or_default();
         ChannelDetail {
@@ -138,6 +138,7 @@ pub async fn detail(ask: &Ask<'_>) -> Answer {
             last_error: told.or(fate.error),
             last_error_at,
             last_ok_at,
+            addresses: channel.sources.iter().map(|s| checks::known(&library, &s.url)).collect(),
             stream,
             channel: shown,
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Check,
+    check::{AddressCheck, Check},
     guide::{GuideChannel, GuideMatch, Programme},
     ids::{CategoryId, ChannelId, SourceId},
     stream::{StreamRow, StreamState},
@@ -203,4 +203,7 @@ pub struct ChannelDetail {
     /// Epoch seconds when it was last seen streaming, since the daemon's start.
     #[serde(default)]
     pub last_ok_at: Option<i64>,
+    /// What the last check of each of its addresses found, in their order.
+    #[serde(default)]
+    pub addresses: Vec<AddressCheck>,
 }

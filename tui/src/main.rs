@@ -49,6 +49,7 @@ fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Resul
             args.yes |= outer.yes;
             args.json |= outer.json;
             args.no_headers |= outer.no_headers;
+            args.watch |= outer.watch;
             Client::at(Target::Ssh(far))
         }
         verb => {
@@ -58,7 +59,7 @@ fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Resul
     };
     let out = args.out();
     match args.verb {
-        Some(verb) => Ok(runtime.block_on(cli::run(&client, verb, out))),
+        Some(verb) => Ok(runtime.block_on(cli::run(&client, verb, out, args.watch))),
         None if !out.is_table() => Err(Fault::own(2, "--json and --output need a verb, such as: yagi status --json")),
         None => {
             if client.socket().is_none() {

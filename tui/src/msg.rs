@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 use yagi_api::{
-    Category, Channel, ChannelDetail, Check, ClientRow, Event, GuideChannel, GuideStatus, Hello, Job, LogFilter,
-    LogRecord, Page, Probe, Query, Setting, Source, SourceDiff, Status, StreamRow, User, UserUrls,
+    AddressCheck, Category, ChannelDetail, ChannelRow, ClientRow, Event, GuideChannel, GuideStatus, Hello, Job,
+    LogFilter, LogRecord, Page, Probe, Query, Setting, Source, SourceDiff, Status, StreamRow, User, UserUrls,
 };
 
 use crate::{
@@ -117,7 +117,7 @@ pub enum Answer {
     Status(Status),
     Streams(Vec<StreamRow>),
     Clients(Vec<ClientRow>),
-    Channels(Query, Page<Channel>),
+    Channels(Query, Page<ChannelRow>),
     Categories(Query, Page<Category>),
     Users(Query, Page<User>),
     Sources(Query, Page<Source>),
@@ -131,7 +131,7 @@ pub enum Answer {
     /// Whether the password is new, and the channel that was meant.
     Urls(UserUrls, bool, Option<u32>),
     Viewers(u32, Vec<User>),
-    Tested(u32, Option<Check>),
+    Tested(u32, Vec<AddressCheck>),
     /// The rows as the daemon tells them.
     Aside(Aside, Value),
     Probe(Probe),

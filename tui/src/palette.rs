@@ -39,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
     command("blocks", "", "addresses that are refused; Enter lets one in again"),
     command("rules", "", "rules of playlists; Enter switches one on or off"),
     command("lineup", "", "what refreshes made of playlists; Enter accepts or rolls back"),
-    command("jobs", "", "refreshes that wait, run or ended; Enter cancels one"),
+    command("jobs", "", "refreshes and checks that wait, run or ended; Enter cancels one"),
     command("engines", "", "the AceStream engines"),
     command("changes", "", "who changed what; Enter takes a step back"),
     command("undo", "", "takes back your last change"),

@@ -47,6 +47,9 @@ pub struct Cli {
     /// No heading above tables and CSV
     #[arg(long, global = true)]
     pub no_headers: bool,
+    /// Of lists: go on printing, whenever something changes (one JSON object a line when not on a terminal)
+    #[arg(long, short, global = true)]
+    pub watch: bool,
     /// Do not ask before destructive verbs
     #[arg(long, short = 'y', global = true)]
     pub yes: bool,
@@ -84,14 +87,10 @@ pub enum ThemeName {
 const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 invalid or conflict, \
                      5 daemon unreachable, 6 permission denied.";
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
     /// The daemon in one look
-    Status {
-        /// Go on printing, once a second (one JSON object a line when not on a terminal)
-        #[arg(long, short)]
-        watch: bool,
-    },
+    Status,
     /// What is streamed now
     #[command(visible_alias = "stream", args_conflicts_with_subcommands = true)]
     Streams {
@@ -99,9 +98,6 @@ pub enum Verb {
         verb: Option<StreamVerb>,
         #[command(flatten)]
         pick: Pick,
-        /// Go on printing, once a second (one JSON object a line when not on a terminal)
-        #[arg(long, short)]
-        watch: bool,
     },
     /// Who watches now
     Clients {
@@ -110,9 +106,6 @@ pub enum Verb {
         /// Only those of this stream
         #[arg(long, value_name = "ID")]
         stream: Option<u64>,
-        /// Go on printing, once a second (one JSON object a line when not on a terminal)
-        #[arg(long, short)]
-        watch: bool,
     },
     /// Cut clients: by id, or all of a viewer or address
     Kick {
@@ -169,11 +162,17 @@ pub enum Verb {
     Check {
         /// Only channels that match these terms
         filter: Vec<String>,
+        /// Every address of a channel, not only the first
+        #[arg(long, conflicts_with = "list")]
+        all: bool,
+        /// Wait for the end, telling how far it is
+        #[arg(long, conflicts_with = "list")]
+        wait: bool,
         /// Show what was found
         #[arg(long, short)]
         list: bool,
         /// Forget the checks that wait
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["list", "wait", "all"])]
         cancel: bool,
     },
     /// The programme guide: its state, its channels, and what belongs to what
@@ -271,13 +270,13 @@ pub enum Verb {
 }
 
 /// A noun: with one of its verbs, or its list.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Noun<V: Subcommand> {
     #[command(subcommand)]
     pub verb: Option<V>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum StreamVerb {
     /// Move a stream to its next source; its viewers stay
     Failover {
@@ -291,7 +290,7 @@ pub enum StreamVerb {
 }
 
 /// Which rows, and in which order.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Pick {
     /// Terms that must all match: text, !text, field:text, field:>=5
     pub filter: Vec<String>,
@@ -310,7 +309,7 @@ impl Pick {
 }
 
 /// Which rows a change is about.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Select {
     #[arg(required_unless_present = "filter", value_name = "ID|NAME")]
     pub rows: Vec<String>,

@@ -12,7 +12,7 @@ use crate::{
     when,
 };
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum BlockVerb {
     /// All of them
     #[default]

@@ -2,9 +2,14 @@
 //!
 //! Owns their table and the finding of one by name or id. Invariant: an edit carries the version that was read.
 
+use serde_json::json;
 use yagi_api::{Applied, Category, CategoryDraft, CategoryMerge, CategoryOrder, CategoryPatch, paths};
 
-use super::{args::CategoryVerb, bulk, output::Out};
+use super::{
+    args::CategoryVerb,
+    bulk::{self, Chosen},
+    output::Out,
+};
 use crate::{
     client::{Client, Fault},
     text::printable,
@@ -54,8 +59,12 @@ pub(super) async fn run(client: &Client, out: Out, verb: CategoryVerb) -> Result
             }
             out.object(&row, || facts(&row))
         }
-        CategoryVerb::Rm { category } => {
+        CategoryVerb::Rm { category, dry_run } => {
             let row = find(&all().await?, &category)?;
+            if dry_run {
+                let chosen = Chosen::Ids(vec![row.id.0]);
+                return bulk::run(client, out, paths::CATEGORIES, &chosen, json!({"delete": true}), true).await;
+            }
             out.confirm(&format!("delete the category {}?", row.name))?;
             client.delete(&format!("{}/{}", paths::CATEGORIES, row.id)).await?;
             out.say(format!("deleted {}", printable(&row.name, 80)))?;

@@ -4,15 +4,19 @@
 //! read, so that two administrators do not overwrite each other unseen.
 
 use serde_json::json;
-use yagi_api::{Category, Channel, ChannelDraft, ChannelPatch, ChannelSource, Locator, paths};
+use yagi_api::{
+    Category, Channel, ChannelDetail, ChannelDraft, ChannelFacts, ChannelPatch, ChannelRow, ChannelSource, GuideMatch,
+    Locator, Programme, StreamState, paths,
+};
 
 use super::{
     args::{ChannelFields, ChannelVerb, Export, Pick, Select},
     bulk::{self, Chosen},
-    output::{Out, yes_no},
+    output::{Format, Out, yes_no},
 };
 use crate::{
     client::{Client, Fault, encode},
+    screens::reading::checked,
     sheet::Sheet,
     text::{masked, printable},
     when,
@@ -236,38 +240,63 @@ fn terms(name: &str) -> String {
 }
 
 async fn list(client: &Client, out: Out, pick: &Pick, limit: Option<u32>, offset: u32) -> Result<(), Fault> {
-    let query = pick.query();
-    let rows: Vec<Channel> = client.some(paths::CHANNELS, &query, offset, limit.unwrap_or(u32::MAX)).await?;
+    // Who wants ids only need not wait for what is not stored.
+    let facts = if out.format == Format::Ids { "" } else { "&facts=true" };
+    let query = format!("{}{facts}", pick.query());
+    let rows: Vec<ChannelRow> = client.some(paths::CHANNELS, &query, offset, limit.unwrap_or(u32::MAX)).await?;
     let groups: Vec<Category> = if out.is_table() { client.all(paths::CATEGORIES, "").await? } else { Vec::new() };
     let columns = [
         ("ID", true),
         ("NO", true),
         ("NAME", false),
         ("CATEGORY", false),
+        ("EPG", false),
         ("GUIDE ID", false),
         ("STATE", false),
         ("SOURCE", false),
+        ("NOW", false),
     ];
-    out.rows(&rows, &columns, |c: &Channel| {
+    let now = when::now();
+    out.rows(&rows, &columns, |row: &ChannelRow| {
+        let c = &row.channel;
+        let facts = row.facts.as_ref();
         vec![
             c.id.to_string(),
             c.number.to_string(),
             c.name.clone(),
             group(&groups, c),
-            c.guide_id.clone(),
-            state_word(c).into(),
+            facts.map_or("-", guide_word).into(),
+            facts.and_then(|f| f.matched_id.clone()).unwrap_or_else(|| c.guide_id.clone()),
+            state_word(row, now),
             source_word(c),
+            facts.and_then(|f| f.now.as_ref()).map_or_else(String::new, |p| p.title.clone()),
         ]
     })
 }
 
-/// `on`, `off`, `gone`.
+/// How a channel finds its programmes: `match` by an id, `guess` by its name, or `none`.
 #[must_use]
-pub fn state_word(channel: &Channel) -> &'static str {
-    match (channel.retired_at, channel.enabled) {
-        (Some(_), _) => "gone",
-        (None, true) => "on",
-        (None, false) => "off",
+pub fn guide_word(facts: &ChannelFacts) -> &'static str {
+    match facts.how {
+        GuideMatch::None => "none",
+        GuideMatch::Learned | GuideMatch::Name => "guess",
+        GuideMatch::Id | GuideMatch::Testcard => "match",
+    }
+}
+
+/// `live 3`, `gone 2d`, `off`, `dead`, `on`: what matters most to viewers.
+#[must_use]
+pub fn state_word(row: &ChannelRow, now: i64) -> String {
+    let facts = row.facts.as_ref();
+    // One that lingers for nobody says nothing of the channel.
+    let stream = facts.and_then(|f| f.stream.filter(|s| *s != StreamState::Lingering).map(|s| (s, f.clients)));
+    match (stream, row.channel.retired_at) {
+        (Some((StreamState::Live, clients)), _) => format!("live {clients}"),
+        (Some((state, clients)), _) => format!("{} {clients}", state.word()),
+        (None, Some(at)) => format!("gone {}", when::short_span(now - at)),
+        (None, None) if !row.channel.enabled => "off".to_owned(),
+        (None, None) if facts.is_some_and(ChannelFacts::is_dead) => "dead".to_owned(),
+        (None, None) => "on".to_owned(),
     }
 }
 
@@ -282,8 +311,11 @@ pub fn source_word(channel: &Channel) -> String {
 }
 
 async fn show(client: &Client, out: Out, row: &Channel) -> Result<(), Fault> {
-    let groups: Vec<Category> = if out.is_table() { client.all(paths::CATEGORIES, "").await? } else { Vec::new() };
-    out.object(row, || facts(row, &group(&groups, row)))
+    if !out.is_table() {
+        return out.object(row, Vec::new);
+    }
+    let detail: ChannelDetail = client.get(&format!("{}/detail", path(row))).await?;
+    out.object(row, || facts(row, &detail))
 }
 
 /// The name of a channel's category.
@@ -291,21 +323,47 @@ fn group(groups: &[Category], row: &Channel) -> String {
     groups.iter().find(|g| g.id == row.category).map_or_else(|| row.category.to_string(), |g| g.name.clone())
 }
 
-fn facts(row: &Channel, group: &str) -> Vec<(&'static str, String)> {
+fn facts(row: &Channel, detail: &ChannelDetail) -> Vec<(&'static str, String)> {
+    let now = when::now();
+    let first = detail.addresses.first().and_then(|a| a.check.clone());
+    let facts = ChannelFacts {
+        how: detail.guide.how,
+        stream: detail.stream.as_ref().map(|s| s.state),
+        clients: detail.stream.as_ref().map_or(0, |s| s.clients),
+        last_ok_at: detail.last_ok_at.max(first.as_ref().filter(|c| c.alive).map(|c| c.at)),
+        check: first,
+        ..ChannelFacts::default()
+    };
+    let guide = match (guide_word(&facts), &detail.guide.matched_id) {
+        ("guess", Some(id)) => format!("{id} (guessed {:.2})", detail.guide.score),
+        (word, Some(id)) => format!("{id} ({word})"),
+        (word, None) => word.to_owned(),
+    };
+    let programme = |p: &Programme| format!("{}-{} {}", when::hour(p.start), when::hour(p.stop), p.title);
+    let last_ok = facts.last_ok_at;
     let mut facts = vec![
         ("id", row.id.to_string()),
         ("number", row.number.to_string()),
         ("name", row.name.clone()),
-        ("category", group.to_owned()),
+        ("category", detail.category_name.clone()),
         ("guide id", row.guide_id.clone()),
+        ("guide", guide),
+        ("now", detail.now.as_ref().map_or_else(String::new, programme)),
+        ("next", detail.next.as_ref().map_or_else(String::new, programme)),
         ("logo", row.logo.clone()),
-        ("state", state_word(row).into()),
+        ("state", state_word(&ChannelRow { channel: row.clone(), facts: Some(facts) }, now)),
+        ("last ok", last_ok.map_or_else(String::new, |at| when::ago(Some(at), now))),
         ("radio", yes_no(row.radio)),
         ("added", when::minute(row.added_at)),
     ];
-    for source in &row.sources {
+    if let Some(u) = &row.catchup {
+        facts.push(("catch-up", format!("{} days ({})", u.days, u.mode)));
+    }
+    for (at, source) in row.sources.iter().enumerate() {
         facts.push(("source", masked(&source.url)));
         facts.extend(source.headers.iter().map(|(k, v)| ("  header", format!("{k}: {v}"))));
+        let known = detail.addresses.get(at).and_then(|a| a.check.as_ref());
+        facts.extend(known.map(|check| ("  checked", checked(check, now))));
     }
     facts
 }

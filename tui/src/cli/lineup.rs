@@ -4,6 +4,7 @@
 //! the line-up is confirmed, and shown before where there is something to show.
 
 use clap::Subcommand;
+use hyper::Method;
 use serde_json::json;
 use yagi_api::{
     Action, CheckRow, Checks, Condition, Explain, Generation, Lineup, LineupDone, LineupPlan, Page, PreviewDone, Rule,
@@ -13,7 +14,7 @@ use yagi_api::{
 use super::{channels, output::Out, output::yes_no};
 use crate::client::{Client, Fault, encode};
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum LineupVerb {
     /// Playlists, their generations, and what is held back
     #[default]
@@ -40,7 +41,7 @@ pub enum LineupVerb {
     },
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum RuleVerb {
     /// Rules in the order in which they run
     #[default]
@@ -67,7 +68,7 @@ pub enum RuleVerb {
 }
 
 /// `yagi rules add rename '$2' --when 'name~^(it)[:|] *(.*)$'`
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct RuleArgs {
     /// include, exclude, rename TO, regroup TO, renumber FROM[-TO], merge [KEY]
     #[arg(required = true, num_args = 1..=2, value_names = ["ACTION", "VALUE"])]
@@ -145,10 +146,7 @@ pub async fn lineup(client: &Client, out: Out, verb: LineupVerb) -> Result<(), F
             }
             Ok(())
         }
-        LineupVerb::Plan { source, fetch } => {
-            let plan: LineupPlan = client.get(&path(&source, if fetch { "/plan?fetch=true" } else { "/plan" })).await?;
-            show(out, &plan)
-        }
+        LineupVerb::Plan { source, fetch } => plan(client, out, &source, fetch).await,
         LineupVerb::Accept { source } => {
             if out.is_table() && !out.yes {
                 let plan: LineupPlan = client.get(&path(&source, "/plan")).await?;
@@ -163,6 +161,12 @@ pub async fn lineup(client: &Client, out: Out, verb: LineupVerb) -> Result<(), F
             done(out, &client.post(&path(&source, "/rollback"), &json!({ "to": to })).await?)
         }
     }
+}
+
+/// What applying the held download, or a fresh one, would change.
+pub(super) async fn plan(client: &Client, out: Out, source: &str, fetch: bool) -> Result<(), Fault> {
+    let plan: LineupPlan = client.get(&path(source, if fetch { "/plan?fetch=true" } else { "/plan" })).await?;
+    show(out, &plan)
 }
 
 fn done(out: Out, done: &LineupDone) -> Result<(), Fault> {
@@ -321,22 +325,68 @@ pub async fn explain(client: &Client, out: Out, word: &str) -> Result<(), Fault>
     })
 }
 
-pub async fn check(client: &Client, out: Out, filter: &[String], list: bool, cancel: bool) -> Result<(), Fault> {
-    if cancel {
-        return client.delete(paths::CHECKS).await;
+/// What `yagi check` is asked for.
+pub struct Wanted<'a> {
+    pub filter: &'a [String],
+    pub all: bool,
+    pub wait: bool,
+    pub list: bool,
+    pub cancel: bool,
+}
+
+pub async fn check(client: &Client, out: Out, wanted: Wanted<'_>) -> Result<(), Fault> {
+    if wanted.cancel {
+        let (_, body) = client.call(Method::DELETE, paths::CHECKS, None).await?;
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        return out.object(&told, || vec![("cancelled", told["cancelled"].to_string())]);
     }
-    if !list {
-        let told: serde_json::Value = client.post(paths::CHECKS, &json!({ "q": filter.join(" ") })).await?;
-        return out.object(&told, || vec![("queued", told["queued"].to_string())]);
+    if wanted.list {
+        return results(client, out, &wanted.filter.join(" ")).await;
     }
-    let found: Checks = client.get(&format!("{}?limit=1000", paths::CHECKS)).await?;
-    let columns =
-        [("ID", true), ("NAME", false), ("STATE", false), ("PICTURE", false), ("SOUND", false), ("KBIT/S", true)];
+    let body = json!({"q": wanted.filter.join(" "), "all": wanted.all});
+    let told: serde_json::Value = client.post(paths::CHECKS, &body).await?;
+    match told["job"].as_u64().filter(|_| wanted.wait) {
+        Some(job) => {
+            let job = super::jobs::wait(client, job).await?;
+            out.object(&job, || vec![("result", format!("{}: {}", job.state.word(), job.told))])
+        }
+        None => out.object(&told, || vec![("queued", told["queued"].to_string())]),
+    }
+}
+
+async fn results(client: &Client, out: Out, filter: &str) -> Result<(), Fault> {
+    const PAGE: usize = 1000;
+    let mut found = Checks::default();
+    loop {
+        let page: Checks = client.get(&format!("{}?offset={}&limit={PAGE}", paths::CHECKS, found.rows.len())).await?;
+        let more = page.rows.len() == PAGE;
+        let rows = std::mem::take(&mut found.rows);
+        found = Checks { rows: rows.into_iter().chain(page.rows).collect(), ..page };
+        if !more {
+            break;
+        }
+    }
+    if !filter.is_empty() {
+        let rows: Vec<yagi_api::Channel> = client.all(paths::CHANNELS, &format!("q={}", encode(filter))).await?;
+        let ids: std::collections::HashSet<u32> = rows.iter().map(|c| c.id.0).collect();
+        found.rows.retain(|r| ids.contains(&r.id.0));
+    }
+    let columns = [
+        ("ID", true),
+        ("NAME", false),
+        ("ADDRESS", true),
+        ("STATE", false),
+        ("PICTURE", false),
+        ("SOUND", false),
+        ("KBIT/S", true),
+    ];
     out.rows(&found.rows, &columns, |r: &CheckRow| {
         let c = &r.check;
         let state = if c.alive { "alive".to_owned() } else { format!("dead: {}", c.error) };
         let size = if c.height > 0 { format!("{} {}x{}", c.video, c.width, c.height) } else { c.video.clone() };
-        vec![r.id.to_string(), r.name.clone(), state, size, c.audio.clone(), (c.bits_per_s / 1000).to_string()]
+        let (address, rate) = (r.address + 1, c.bits_per_s / 1000);
+        let id = r.id.to_string();
+        vec![id, r.name.clone(), address.to_string(), state, size, c.audio.clone(), rate.to_string()]
     })?;
     out.say(format!("{} wait, {} are checked just now", found.waiting, found.running))
 }

@@ -1,35 +1,19 @@
 //! Verbs about what runs now: status, streams, clients.
 //!
-//! Owns their tables. Must not enter: changes of rows. Invariant: `--watch` ends with an error when the daemon goes, so that a
-//! script notices.
+//! Owns their tables. Must not enter: changes of rows. Invariant: what is cut or stopped was asked for by name, id or filter.
 
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use yagi_api::{Block, ClientRow, ClientState, EngineRow, Event, Status, StreamRow, paths};
+use yagi_api::{Block, ClientRow, ClientState, EngineRow, Status, StreamRow, paths};
 
 use super::{args::Pick, output::Out};
 use crate::{
-    client::{Client, EventStream, Fault, encode},
+    client::{Client, Fault, encode},
     text::{count, printable},
     when,
 };
 
-pub(super) async fn status(client: &Client, out: Out, watch: bool) -> Result<(), Fault> {
-    if !watch {
-        return show_status(out, &client.get(paths::STATUS).await?);
-    }
-    let (mut events, out) = (client.events().await?, out.for_watch());
-    loop {
-        show_status(out, &client.get(paths::STATUS).await?)?;
-        out.say("")?;
-        tick(&mut events).await?;
-    }
-}
-
-/// Waits for the next second in which anything moved.
-async fn tick(events: &mut EventStream) -> Result<(), Fault> {
-    while !matches!(events.next().await?, Event::Tick { .. }) {}
-    Ok(())
+pub(super) async fn status(client: &Client, out: Out) -> Result<(), Fault> {
+    show_status(out, &client.get(paths::STATUS).await?)
 }
 
 fn show_status(out: Out, status: &Status) -> Result<(), Fault> {
@@ -55,29 +39,8 @@ fn show_status(out: Out, status: &Status) -> Result<(), Fault> {
     })
 }
 
-/// Rows once, or again each second in which anything moved. The daemon filters and sorts each time.
-async fn repeat<T: DeserializeOwned>(
-    client: &Client,
-    out: Out,
-    watch: bool,
-    (path, query): (&str, &str),
-    show: impl Fn(Out, &[T]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    if !watch {
-        return show(out, &client.all(path, query).await?);
-    }
-    let (mut events, out) = (client.events().await?, out.for_watch());
-    loop {
-        let rows: Vec<T> = client.all(path, query).await?;
-        out.say(format!("{}  {} rows", when::clock(when::now()), rows.len()))?;
-        show(out, &rows)?;
-        out.say("")?;
-        tick(&mut events).await?;
-    }
-}
-
-pub(super) async fn streams(client: &Client, out: Out, pick: &Pick, watch: bool) -> Result<(), Fault> {
-    repeat(client, out, watch, (paths::STREAMS, &pick.query()), stream_table).await
+pub(super) async fn streams(client: &Client, out: Out, pick: &Pick) -> Result<(), Fault> {
+    stream_table(out, &client.all(paths::STREAMS, &pick.query()).await?)
 }
 
 fn stream_table(out: Out, rows: &[StreamRow]) -> Result<(), Fault> {
@@ -109,15 +72,9 @@ fn stream_table(out: Out, rows: &[StreamRow]) -> Result<(), Fault> {
     })
 }
 
-pub(super) async fn clients(
-    client: &Client,
-    out: Out,
-    pick: &Pick,
-    stream: Option<u64>,
-    watch: bool,
-) -> Result<(), Fault> {
+pub(super) async fn clients(client: &Client, out: Out, pick: &Pick, stream: Option<u64>) -> Result<(), Fault> {
     let stream = stream.map_or_else(String::new, |id| format!("&stream={id}"));
-    repeat(client, out, watch, (paths::CLIENTS, &format!("{}{stream}", pick.query())), client_table).await
+    client_table(out, &client.all(paths::CLIENTS, &format!("{}{stream}", pick.query())).await?)
 }
 
 fn client_table(out: Out, rows: &[ClientRow]) -> Result<(), Fault> {

@@ -26,9 +26,10 @@ mod sources;
 mod system;
 mod url;
 mod users;
+mod watch;
 
 pub use bulk::noun_word;
-pub use channels::{source_word, state_word as channel_word};
+pub use channels::{guide_word, source_word, state_word as channel_word};
 pub use logs::severity;
 pub use settings::plain;
 pub use sources::{report, state_word as refresh_word};
@@ -49,8 +50,9 @@ impl Cli {
 }
 
 /// Runs one verb and answers the exit code.
-pub async fn run(client: &Client, verb: Verb, out: Out) -> u8 {
-    match dispatch(client, verb, out).await {
+pub async fn run(client: &Client, verb: Verb, out: Out, watch: bool) -> u8 {
+    let done = if watch { watch::run(client, verb, out).await } else { once(client, verb, out).await };
+    match done {
         Ok(()) => 0,
         Err(fault) => {
             output::complain(&fault);
@@ -59,14 +61,14 @@ pub async fn run(client: &Client, verb: Verb, out: Out) -> u8 {
     }
 }
 
-async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
+async fn once(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
     match verb {
-        Verb::Status { watch } => live::status(client, out, watch).await,
+        Verb::Status => live::status(client, out).await,
         Verb::Streams { verb: Some(StreamVerb::Failover { stream, to }), .. } => {
             live::failover(client, out, &stream, to).await
         }
-        Verb::Streams { verb: None, pick, watch } => live::streams(client, out, &pick, watch).await,
-        Verb::Clients { pick, stream, watch } => live::clients(client, out, &pick, stream, watch).await,
+        Verb::Streams { verb: None, pick } => live::streams(client, out, &pick).await,
+        Verb::Clients { pick, stream } => live::clients(client, out, &pick, stream).await,
         Verb::Kick { who, filter, block } => live::kick(client, out, &who, filter.as_deref(), block.as_deref()).await,
         Verb::Stop { which, filter } => live::stop(client, out, &which, filter.as_deref()).await,
         Verb::Channels(noun) => channels::run(client, out, noun.verb.unwrap_or_default()).await,
@@ -80,7 +82,9 @@ async fn dispatch(client: &Client, verb: Verb, out: Out) -> Result<(), Fault> {
         Verb::Lineup(noun) => lineup::lineup(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Rules(noun) => lineup::rules(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Explain { channel } => lineup::explain(client, out, &channel).await,
-        Verb::Check { filter, list, cancel } => lineup::check(client, out, &filter, list, cancel).await,
+        Verb::Check { filter, all, wait, list, cancel } => {
+            lineup::check(client, out, lineup::Wanted { filter: &filter, all, wait, list, cancel }).await
+        }
         Verb::Epg(noun) => guide::run(client, out, noun.verb.unwrap_or_default()).await,
         Verb::Guide { channel: Some(channel) } => guide::programmes(client, out, &channel).await,
         Verb::Guide { channel: None } => guide::status(client, out).await,

@@ -8,7 +8,7 @@ use yagi_api::{OutputFormat, PlayerFamily};
 
 use super::args::{Pick, Select};
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum ChannelVerb {
     /// All channels, or those that match
     #[command(visible_alias = "ls")]
@@ -124,7 +124,7 @@ pub enum Export {
     Tsv,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ChannelFields {
     /// Number on the remote control [default: the next free one]
     #[arg(long)]
@@ -153,7 +153,7 @@ impl Default for ChannelVerb {
     }
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum CategoryVerb {
     /// All categories
     #[default]
@@ -191,10 +191,13 @@ pub enum CategoryVerb {
     Rm {
         #[arg(value_name = "ID|NAME")]
         category: String,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum UserVerb {
     /// All users, or those that match
     #[command(visible_alias = "ls")]
@@ -242,11 +245,17 @@ pub enum UserVerb {
     On {
         #[command(flatten)]
         which: Select,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Keep users out, without deleting them
     Off {
         #[command(flatten)]
         which: Select,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Let accounts last longer
     Extend {
@@ -255,12 +264,18 @@ pub enum UserVerb {
         /// How much longer, from the present end or from now if that is past: 30d, 4w; or a date, or never
         #[arg(long, default_value = "30d", value_name = "TIME")]
         by: String,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete users
     #[command(visible_alias = "delete")]
     Rm {
         #[command(flatten)]
         which: Select,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -282,7 +297,7 @@ fn format(word: &str) -> Result<OutputFormat, String> {
     OutputFormat::ALL.into_iter().find(|f| f.word() == word).ok_or_else(|| "expected ts or m3u8".to_owned())
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct UserFields {
     /// Simultaneous streams; 0: no limit
     #[arg(long, value_name = "N")]
@@ -308,7 +323,7 @@ pub struct UserFields {
     pub categories: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct UrlArgs {
     pub name: String,
     /// Only the playlist's URL
@@ -346,7 +361,7 @@ pub struct UrlArgs {
     pub base: Option<String>,
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum SourceVerb {
     /// All sources
     #[default]
@@ -424,6 +439,9 @@ pub enum SourceVerb {
     Rm {
         #[arg(required = true, value_name = "ID|NAME")]
         sources: Vec<String>,
+        /// Tell what would change
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -433,7 +451,7 @@ pub enum Kind {
     Guide,
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum SettingVerb {
     /// All settings with their origin
     #[default]
@@ -451,7 +469,7 @@ pub enum SettingVerb {
     },
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 pub enum GuideVerb {
     /// How much there is
     #[default]

@@ -4,12 +4,15 @@
 //! Invariant: a refresh that was waited for and failed is a failure of the verb.
 
 use hyper::Method;
+use serde_json::json;
 use yagi_api::{
     Probe, ProbeRequest, RefreshReport, RefreshState, Source, SourceDiff, SourceDraft, SourceKind, SourcePatch, paths,
 };
 
 use super::{
     args::{Kind, SourceVerb},
+    bulk::{self, Chosen},
+    jobs, lineup,
     output::{Out, yes_no},
 };
 use crate::{
@@ -39,8 +42,9 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
                 max_upstreams,
                 ..SourceDraft::default()
             };
-            let row: Source =
-                client.post(&format!("{}{}", paths::SOURCES, if wait { "?wait=true" } else { "" }), &draft).await?;
+            let at = format!("{}{}", paths::SOURCES, if wait { "?wait=true" } else { "" });
+            // Whose name is not known yet: the newest.
+            let row: Source = jobs::beside(client, |job| job.source.is_some(), client.post(&at, &draft)).await?;
             out.object(&counted(&row), || facts(&row))?;
             if wait { failure(&row) } else { out.say("fetching; yagi sources list shows how it goes") }
         }
@@ -62,7 +66,11 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             let rows = if sources.is_empty() { all(client).await? } else { pick(client, &sources).await? };
             for row in &rows {
                 out.say(printable(&row.name, 60))?;
-                probe(client, out, &row.url).await?;
+                match row.kind {
+                    SourceKind::Playlist => lineup::plan(client, out, &row.id.to_string(), true).await?,
+                    // A guide is taken as it is.
+                    SourceKind::Guide => probe(client, out, &row.url).await?,
+                }
             }
             Ok(())
         }
@@ -78,8 +86,12 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             }
             show(out, &diff)
         }
-        SourceVerb::Rm { sources } => {
+        SourceVerb::Rm { sources, dry_run } => {
             let rows = pick(client, &sources).await?;
+            if dry_run {
+                let chosen = Chosen::Ids(rows.iter().map(|r| r.id.0).collect());
+                return bulk::run(client, out, paths::SOURCES, &chosen, json!({"delete": true}), true).await;
+            }
             let names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
             out.confirm(&format!("delete {} and what came from it?", names.join(", ")))?;
             for row in &rows {
@@ -102,8 +114,9 @@ async fn refresh(client: &Client, out: Out, rows: &[Source], wait: bool, single:
     let mut done: Vec<Source> = Vec::new();
     for row in rows {
         let query = if wait { "?wait=true" } else { "" };
-        let (_, body) =
-            client.call(Method::POST, &format!("{}/refresh{query}", path(row)), Some(b"{}".to_vec())).await?;
+        let at = format!("{}/refresh{query}", path(row));
+        let answer = client.call(Method::POST, &at, Some(b"{}".to_vec()));
+        let (_, body) = jobs::beside(client, |job| job.source == Some(row.id), answer).await?;
         // The answer of a queued refresh need not carry the row.
         let row = serde_json::from_slice::<Source>(&body).unwrap_or_else(|_| row.clone());
         out.say(format!("{}: {}", printable(&row.name, 60), outcome(&row, wait)))?;

@@ -99,23 +99,23 @@ pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(),
             let user: User = client.patch(&path(&name), &patch).await?;
             out.object(&user, || facts(&user))
         }
-        UserVerb::On { which } => {
+        UserVerb::On { which, dry_run } => {
             let chosen = chosen(client, &which).await?;
-            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": true}}), false).await
+            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": true}}), dry_run).await
         }
-        UserVerb::Off { which } => {
+        UserVerb::Off { which, dry_run } => {
             let chosen = chosen(client, &which).await?;
-            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": false}}), false).await
+            bulk::run(client, out, paths::USERS, &chosen, json!({"set": {"enabled": false}}), dry_run).await
         }
-        UserVerb::Extend { which, by } => {
+        UserVerb::Extend { which, by, dry_run } => {
             let chosen = chosen(client, &which).await?;
-            bulk::run(client, out, paths::USERS, &chosen, extension(&by)?, false).await
+            bulk::run(client, out, paths::USERS, &chosen, extension(&by)?, dry_run).await
         }
-        UserVerb::Rm { which } if which.filter.is_some() => {
+        UserVerb::Rm { which, dry_run } if dry_run || which.filter.is_some() => {
             let chosen = chosen(client, &which).await?;
-            bulk::run(client, out, paths::USERS, &chosen, json!({"delete": true}), false).await
+            bulk::run(client, out, paths::USERS, &chosen, json!({"delete": true}), dry_run).await
         }
-        UserVerb::Rm { which } => {
+        UserVerb::Rm { which, .. } => {
             let names = which.rows;
             out.confirm(&format!("delete {}?", names.join(", ")))?;
             for name in &names {

@@ -40,7 +40,7 @@ pub async fn read(client: &Client, ask: &Ask) -> Result<Answer, Fault> {
         }
         Ask::Tested(id) => {
             let known: Explain = client.get(&format!("{}/{id}/explain", paths::CHANNELS)).await?;
-            Answer::Tested(*id, known.check)
+            Answer::Tested(*id, known.addresses)
         }
         Ask::Aside(aside) => {
             let path = match aside {
@@ -71,7 +71,11 @@ pub async fn read(client: &Client, ask: &Ask) -> Result<Answer, Fault> {
                 encode(&query.sort),
                 query.offset,
                 query.limit,
-                if *view == View::Guide { "&now=true" } else { "" }
+                match view {
+                    View::Guide => "&now=true",
+                    View::Channels => "&facts=true",
+                    _ => "",
+                }
             );
             let query = query.clone();
             match view {

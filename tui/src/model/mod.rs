@@ -10,8 +10,8 @@ mod view;
 use std::collections::{BTreeMap, VecDeque};
 
 use yagi_api::{
-    Category, Channel, ClientRow, GuideChannel, GuideStatus, Hello, Job, LogRecord, Noun, Role, Setting, Source,
-    Status, StreamRow, User,
+    AddressCheck, Category, ChannelRow, ClientRow, GuideChannel, GuideStatus, Hello, Job, LogRecord, Noun, Role,
+    Setting, Source, Status, StreamRow, User,
 };
 
 use crate::{
@@ -55,10 +55,26 @@ pub enum Link {
 pub struct Test {
     pub id: u32,
     pub name: String,
-    /// Epoch seconds of the key.
+    /// Epoch seconds of the key, or of the last result since.
     pub since: i64,
-    /// When it was checked before: a later time is the result. None: not known yet.
-    pub before: Option<i64>,
+    /// When its addresses were checked before: another time is a result. None: not known yet.
+    pub before: Option<Vec<i64>>,
+    /// Addresses that have their result.
+    pub done: usize,
+}
+
+impl Test {
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("Test of {}", self.name)
+    }
+
+    /// Whether an address has a result of this test.
+    #[must_use]
+    pub fn is_new(&self, at: usize, address: &AddressCheck) -> bool {
+        let before = self.before.as_ref().map(|all| all.get(at).copied().unwrap_or(0));
+        address.check.as_ref().is_some_and(|c| before.is_some_and(|before| before != c.at))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +115,7 @@ pub struct Model {
 
     pub streams: Vec<StreamRow>,
     pub clients: Vec<ClientRow>,
-    pub channels: Paged<Channel>,
+    pub channels: Paged<ChannelRow>,
     pub categories: Paged<Category>,
     pub users: Paged<User>,
     pub sources: Paged<Source>,

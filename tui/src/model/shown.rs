@@ -1,6 +1,6 @@
 //! Which rows a view shows, in which order, and which of them are selected or marked.
 
-use yagi_api::{Category, Channel, ClientRow, GuideChannel, LogRecord, Setting, Source, StreamRow, User};
+use yagi_api::{Category, Channel, ChannelRow, ClientRow, GuideChannel, LogRecord, Setting, Source, StreamRow, User};
 
 use super::{Model, Target, View};
 use crate::{filter::Filter, screens::columns};
@@ -127,6 +127,11 @@ impl Model {
 
     #[must_use]
     pub fn selected_channel(&self) -> Option<&Channel> {
+        self.selected_channel_row().map(|row| &row.channel)
+    }
+
+    #[must_use]
+    pub fn selected_channel_row(&self) -> Option<&ChannelRow> {
         self.channels.at(self.at(View::Channels))
     }
 
@@ -166,7 +171,7 @@ impl Model {
         match self.view {
             View::Streams => self.shown_streams().get(index).map(|s| s.id),
             View::Clients => self.shown_clients().get(index).map(|c| c.id.0),
-            View::Channels => self.channels.at(index).map(|c| c.id.0.into()),
+            View::Channels => self.channels.at(index).map(|c| c.channel.id.0.into()),
             View::Categories => self.categories.at(index).map(|c| c.id.0.into()),
             View::Users => self.users.at(index).map(|u| u.id.0.into()),
             View::Sources => self.sources.at(index).map(|s| s.id.0.into()),

@@ -70,7 +70,11 @@ fn lineup(l: Lineup) -> Items {
         let change = Change::new(Verb::Post, path("accept"), View::Channels, format!("{}: accepted", l.name))
             .body(json!({}))
             .for_good();
-        let lines = vec![held.reason.clone(), "yagi lineup plan tells what it would change".to_owned()];
+        let lines = vec![
+            held.reason.clone(),
+            "yagi lineup plan tells what it would change.".to_owned(),
+            "u does not take a refresh back: a generation in this list does.".to_owned(),
+        ];
         let pick = Pick::Ask(format!("Apply the list of {} that is held back?", printable(&l.name, 40)), lines, change);
         items.push((format!("{}: HELD BACK, {}", l.name, held.reason), pick));
     }
@@ -91,12 +95,11 @@ fn lineup(l: Lineup) -> Items {
             continue;
         }
         let said = format!("{}: back to generation {}", l.name, g.number);
-        let change =
-            Change::new(Verb::Post, path("rollback"), View::Channels, said).body(json!({"to": g.number})).for_good();
+        let change = Change::new(Verb::Post, path("rollback"), View::Channels, said).body(json!({"to": g.number}));
         let title = format!("Go back to generation {} of {}?", g.number, printable(&l.name, 40));
         let lines = vec![
             "Ids, numbers, names and addresses become what they were; your own edits stay.".to_owned(),
-            "It is a generation itself: go back to the present one to take it back.".to_owned(),
+            "It is a generation itself; u takes it back until the next refresh.".to_owned(),
         ];
         items.push((text, Pick::Ask(title, lines, change)));
     }
@@ -104,15 +107,22 @@ fn lineup(l: Lineup) -> Items {
 }
 
 fn job(j: Job, now: i64) -> (String, Pick) {
-    let what = j.report.as_ref().map_or_else(|| progress(&j, now), |r| format!("{}: {}", j.name, report(r)));
+    let what = match &j.report {
+        Some(r) => format!("{}: {}", j.name, report(r)),
+        None if j.told.is_empty() => progress(&j, now),
+        None => format!("{}; {}", progress(&j, now), j.told),
+    };
     let text = format!("{:>4} {:9} {what}", j.id, j.state.word());
     if j.state.is_over() {
         return (text, Pick::Nothing);
     }
     let path = format!("{}/{}", paths::JOBS, j.id);
     let change = Change::new(Verb::Delete, path, View::Sources, format!("job {} is cancelled", j.id)).for_good();
-    let lines = vec!["What it has not applied yet is dropped; the next refresh begins anew.".to_owned()];
-    (text, Pick::Ask(format!("Cancel the refresh of {}?", printable(&j.name, 40)), lines, change))
+    let (title, lines) = match j.source {
+        Some(_) => ("refresh of ", "What it has not applied yet is dropped; the next refresh begins anew."),
+        None => ("", "What was found so far stays."),
+    };
+    (text, Pick::Ask(format!("Cancel the {title}{}?", printable(&j.name, 40)), vec![lines.to_owned()], change))
 }
 
 fn engine(e: EngineRow) -> (String, Pick) {

@@ -1,7 +1,7 @@
 //! Channels.
 
 use serde_json::json;
-use yagi_api::{Channel, Check, User, paths};
+use yagi_api::{AddressCheck, Channel, User, paths};
 
 use super::{bulk, delete, live::choose_copy, page, prompt, toggle};
 use crate::{
@@ -23,6 +23,9 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     if action == Action::Enter && model.pane == Pane::Side {
         model.pane = Pane::List;
         return;
+    }
+    if action == Action::CancelJob {
+        return stop_checks(model, effects);
     }
     let Some(row) = model.selected_channel().cloned() else { return };
     match action {
@@ -52,11 +55,11 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     }
 }
 
-/// One channel is looked at until its result is there; many are queued.
+/// One channel is looked at until the results of all its addresses are there; many are queued.
 fn test(model: &mut Model, row: &Channel, effects: &mut Vec<Effect>) {
     if model.marked() > 1 {
         let marked = model.marked();
-        let said = format!("{marked} channels are being checked; yagi check --list tells what was found");
+        let said = format!("{marked} channels are being checked; c stops it");
         let change =
             model.target().map(|t| Change::new(Verb::Post, paths::CHECKS, View::Channels, said).body(t.body()));
         effects.extend(change.map(|c| Effect::Send(c.for_good())));
@@ -64,12 +67,27 @@ fn test(model: &mut Model, row: &Channel, effects: &mut Vec<Effect>) {
     }
     // One that runs is the best test there is; the daemon would not open its source twice.
     if let Some(s) = model.streams.iter().find(|s| s.channel == Some(row.id)) {
-        let facts = facts::stream(s);
+        let mut facts = facts::stream(s);
+        if row.sources.len() > 1 {
+            facts.push(facts::fact("others", "its other addresses are tested when nobody watches it"));
+        }
         return page(model, format!("{} is streamed now", row.name), facts);
     }
-    model.test = Some(Test { id: row.id.0, name: row.name.clone(), since: model.now, before: None });
+    model.test = Some(Test { id: row.id.0, name: row.name.clone(), since: model.now, before: None, done: 0 });
     effects.push(Effect::Fetch(Ask::Tested(row.id.0)));
     model.say(format!("{} is being opened ...", row.name));
+}
+
+/// Stops the checks that run.
+fn stop_checks(model: &mut Model, effects: &mut Vec<Effect>) {
+    let running = model.jobs.iter().find(|j| j.source.is_none() && !j.state.is_over());
+    let Some(job) = running else { return model.say("no checks are running") };
+    let said = "the checks were stopped; what was found stays";
+    let mut change = Change::new(Verb::Delete, format!("{}/{}", paths::JOBS, job.id), View::Channels, said).for_good();
+    // It takes nothing away.
+    change.destructive = false;
+    effects.push(Effect::Send(change));
+    model.test = None;
 }
 
 /// Whose address of a channel is meant.
@@ -87,29 +105,45 @@ pub fn viewers(model: &mut Model, channel: u32, users: Vec<User>, effects: &mut 
     }
 }
 
-/// What is known of the last check, before or while one runs.
-pub fn tested(model: &mut Model, id: u32, check: Option<&Check>, effects: &mut Vec<Effect>) {
+/// What is known of each address, before or while they are tested.
+pub fn tested(model: &mut Model, id: u32, addresses: &[AddressCheck], effects: &mut Vec<Effect>) {
+    let now = model.now;
     let Some(test) = model.test.as_mut().filter(|t| t.id == id) else { return };
-    let at = check.map_or(0, |c| c.at);
-    match (test.before, check) {
-        (None, _) => {
-            // The clocks of two machines differ: the former result's time is what the new one is known by.
-            test.before = Some(at);
-            let said = format!("{} is being opened ...", test.name);
-            let change = Change::new(Verb::Post, paths::CHECKS, View::Channels, said).body(json!({"ids": [id]}));
-            effects.push(Effect::Send(change.for_good()));
+    let title = test.title();
+    if test.before.is_none() {
+        // The clocks of two machines differ: the former result's time is what the new one is known by.
+        test.before = Some(addresses.iter().map(|a| a.check.as_ref().map_or(0, |c| c.at)).collect());
+        let said = format!("{} is being opened ...", test.name);
+        let change =
+            Change::new(Verb::Post, paths::CHECKS, View::Channels, said).body(json!({"ids": [id], "all": true}));
+        effects.push(Effect::Send(change.for_good()));
+        let lines = reading::test(test, addresses);
+        if matches!(model.mode, Mode::Browse) {
+            page(model, title, lines);
         }
-        (Some(before), Some(check)) if check.at != before => {
-            let title = format!("Test of {}", test.name);
-            model.test = None;
-            model.toast = None;
-            if matches!(model.mode, Mode::Browse) {
-                page(model, title, reading::check(check));
-            } else {
-                model.say(format!("{title}: {}", check.words()));
-            }
+        return;
+    }
+    let done = addresses.iter().enumerate().filter(|(at, a)| test.is_new(*at, a)).count();
+    if done == test.done {
+        return;
+    }
+    (test.done, test.since) = (done, now);
+    let lines = reading::test(test, addresses);
+    let over = done == addresses.len();
+    let open = match &mut model.mode {
+        Mode::Page(reading) if reading.title == title => {
+            reading.lines = lines;
+            true
         }
-        _ => {}
+        _ => false,
+    };
+    if over {
+        model.test = None;
+        model.toast = None;
+        if !open {
+            let alive = addresses.iter().filter(|a| a.check.as_ref().is_some_and(|c| c.alive)).count();
+            model.say(format!("{title}: {alive} of {} addresses play; T shows more", addresses.len()));
+        }
     }
 }
 

@@ -117,9 +117,14 @@ fn names(model: &Model) -> Vec<String> {
     const SHOWN: usize = 5;
     let marked = |id: u64| model.is_marked(model.view, id);
     let all: Vec<&str> = match model.view {
-        View::Channels => {
-            model.channels.rows.iter().filter(|r| marked(r.id.0.into())).map(|r| r.name.as_str()).collect()
-        }
+        View::Channels => model
+            .channels
+            .rows
+            .iter()
+            .map(|r| &r.channel)
+            .filter(|c| marked(c.id.0.into()))
+            .map(|c| c.name.as_str())
+            .collect(),
         View::Categories => {
             model.categories.rows.iter().filter(|r| marked(r.id.0.into())).map(|r| r.name.as_str()).collect()
         }

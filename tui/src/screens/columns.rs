@@ -55,10 +55,12 @@ const CHANNELS: &[Column] = &[
     num("NO", 7, 1, "number"),
     flex("NAME", 16, "name"),
     col("CATEGORY", 14, 2, "category"),
-    col("GUIDE ID", 14, 3, "guide_id"),
+    col("EPG", 5, 3, ""),
+    col("GUIDE ID", 14, 5, "guide_id"),
     col("SOURCE", 9, 4, "origin"),
     col("STATE", 8, 0, "enabled"),
-    col("ADDRESS", 30, 6, ""),
+    num("LAST OK", 7, 6, ""),
+    col("ADDRESS", 20, 7, ""),
 ];
 
 const CATEGORIES: &[Column] = &[

@@ -2,11 +2,11 @@
 //!
 //! Must not enter: drawing. Invariant: credentials are masked.
 
-use yagi_api::{Fault, Job, StreamHealth, StreamRow, Switch};
+use yagi_api::{Fault, Job, Programme, StreamHealth, StreamRow, Switch};
 
-use super::lists::stream_word;
+use super::{lists::stream_word, reading::checked};
 use crate::{
-    cli::report,
+    cli::{guide_word, report},
     model::{Model, View},
     text::{masked, printable, width},
     when,
@@ -85,7 +85,11 @@ pub fn progress(job: &Job, now: i64) -> String {
         None if job.done > 0 => format!(" {}{unit}", amount(job.done)),
         None => String::new(),
     };
-    let seconds = if job.started_at > 0 { (now - job.started_at).max(0) } else { 0 };
+    let seconds = match job.started_at {
+        _ if job.state.is_over() => i64::try_from(job.elapsed_ms / 1000).unwrap_or(i64::MAX),
+        at if at > 0 => (now - at).max(0),
+        _ => 0,
+    };
     format!("{}: {}{of}, {}", job.name, job.step, when::span(seconds))
 }
 
@@ -157,19 +161,40 @@ fn client(model: &Model) -> Facts {
 }
 
 fn channel(model: &Model) -> Facts {
-    let Some(c) = model.selected_channel() else { return Facts::new() };
-    let more = c.sources.len().saturating_sub(1);
+    let Some(row) = model.selected_channel_row() else { return Facts::new() };
+    let c = &row.channel;
+    let known = row.facts.clone().unwrap_or_default();
+    let id = known.matched_id.as_ref().unwrap_or(&c.guide_id);
+    let how = match (guide_word(&known), id.is_empty()) {
+        ("guess", _) => format!("{id} (guessed {:.2})", known.score),
+        ("none", true) => String::new(),
+        ("none", false) => format!("{id} (no programmes)"),
+        (word, _) => format!("{id} ({word})").trim_start().to_owned(),
+    };
     let url = c.sources.first().map_or_else(String::new, |s| masked(&s.url));
+    let check = known.check.as_ref().map_or_else(String::new, |check| checked(check, model.now));
+    // Why nothing comes is what is looked for first.
+    let (first, later) = if known.is_dead() { (check, String::new()) } else { (String::new(), check) };
     vec![
         fact("channel", c.name.clone()),
-        fact("category", model.category_name(c.category)),
-        fact("guide id", &c.guide_id),
-        fact("catch-up", c.catchup.as_ref().map_or(String::new(), |u| format!("{} days ({})", u.days, u.mode))),
+        fact("checked", first),
+        fact("tvg-id", how),
+        fact("catch-up", c.catchup.as_ref().map_or(String::new(), |u| format!("{}d {}", u.days, u.mode))),
+        fact("addresses", c.sources.len().to_string()),
+        fact("now", known.now.as_ref().map(programme).unwrap_or_default()),
+        fact("address", url),
+        fact("last ok", known.last_ok_at.map_or_else(String::new, |at| when::ago(Some(at), model.now))),
+        fact("checked", later),
         fact("gone since", c.retired_at.map(when::date).unwrap_or_default()),
-        fact("address", if more > 0 { format!("{url}  and {more} more") } else { url }),
+        fact("category", model.category_name(c.category)),
         fact("added", when::date(c.added_at)),
         fact("id", c.id.to_string()),
     ]
+}
+
+/// `F1 Qualifiche 15:30-17:00`
+fn programme(p: &Programme) -> String {
+    format!("{} {}-{}", printable(&p.title, 60), when::hour(p.start), when::hour(p.stop))
 }
 
 fn category(model: &Model) -> Facts {
@@ -221,8 +246,6 @@ fn source(model: &Model) -> Facts {
 
 fn guide(model: &Model) -> Facts {
     let Some(g) = model.selected_guide() else { return Facts::new() };
-    let programme =
-        |p: &yagi_api::Programme| format!("{} {}-{}", printable(&p.title, 60), when::hour(p.start), when::hour(p.stop));
     let mut facts = vec![
         fact("channel", &g.name),
         fact(

@@ -3,11 +3,11 @@
 //! Must not enter: widths, keys.
 
 use ratatui::{Frame, layout::Rect, style::Style, text::Line, widgets::Paragraph};
-use yagi_api::{ClientState, GuideMatch, StreamState, UserStatus};
+use yagi_api::{ClientState, GuideMatch, StreamRow, StreamState, UserStatus};
 
 use super::{columns, facts, logs};
 use crate::{
-    cli::{channel_word, plain, refresh_word, report},
+    cli::{channel_word, guide_word, plain, refresh_word, report},
     list::Paged,
     model::{Link, Mode, Model, PromptKind, View},
     text::{fit, lay, masked, printable},
@@ -205,27 +205,44 @@ fn clients(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 fn channels(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let theme = model.theme;
-    let rows = paged(model, &model.channels, area, move |c| {
-        let viewers = model.streams.iter().find(|s| s.channel == Some(c.id));
-        let (word, style) = match (viewers, c.retired_at) {
-            (Some(s), _) => (format!("{} {}", stream_word(s).0, s.clients), state_style(theme, s.state)),
-            (None, Some(at)) => (format!("gone {}", when::short_span(model.now - at)), theme.warn()),
-            (None, None) => (channel_word(c).to_owned(), if c.is_listed() { theme.plain() } else { theme.dim() }),
+    let rows = paged(model, &model.channels, area, move |row| {
+        let c = &row.channel;
+        let facts = row.facts.as_ref();
+        // One that lingers for nobody says nothing of the channel.
+        let watched = |s: &&StreamRow| s.channel == Some(c.id) && s.state != StreamState::Lingering;
+        let stream = model.streams.iter().find(watched);
+        let (word, style) = match (stream, channel_word(row, model.now)) {
+            // The stream's own word is newer than the row.
+            (Some(s), _) => {
+                let word = if stream_word(s).0 == "ok" { "live" } else { stream_word(s).0 };
+                (format!("{word} {}", s.clients), state_style(theme, s.state))
+            }
+            (None, word) if word == "dead" => (word, theme.bad()),
+            (None, word) if word.starts_with("gone") => (word, theme.warn()),
+            (None, word) => (word, if c.is_listed() { theme.plain() } else { theme.dim() }),
         };
+        let guide = facts.map_or("-", guide_word);
+        let how = match guide {
+            "none" => theme.warn(),
+            "guess" => theme.accent(),
+            _ => theme.good(),
+        };
+        let id = facts.and_then(|f| f.matched_id.as_deref()).unwrap_or(&c.guide_id);
         let origin = c.origin.and_then(|id| model.source_name(id)).unwrap_or(if c.origin.is_some() {
             "playlist"
         } else {
             "hand"
         });
         let more = if c.sources.len() > 1 { format!(" +{}", c.sources.len() - 1) } else { String::new() };
-        let guide = if c.guide_id.is_empty() { "-" } else { &c.guide_id };
         let cells = vec![
             c.number.to_string().into(),
             c.name.as_str().into(),
             model.category_name(c.category).into(),
-            guide.into(),
+            Cell(guide.into(), how),
+            if id.is_empty() { "-" } else { id }.into(),
             format!("{}{more}", printable(origin, 9 - more.len().min(9))).into(),
             Cell(word, style),
+            facts.and_then(|f| f.last_ok_at).map_or_else(|| "-".into(), |at| when::short_span(model.now - at)).into(),
             c.sources.first().map_or_else(String::new, |s| masked(&s.url)).into(),
         ];
         (c.id.0.into(), cells)

@@ -1,11 +1,11 @@
 //! Answers as lines to read: a channel's detail, the history of a source, what a refresh changed.
 
-use yagi_api::{ChannelDetail, Check, DiffRow, GuideMatch, Programme, RefreshReport, SourceDiff};
+use yagi_api::{AddressCheck, ChannelDetail, Check, DiffRow, GuideMatch, Programme, RefreshReport, SourceDiff};
 
 use super::facts::{Facts, fact};
 use crate::{
     cli::report,
-    model::Model,
+    model::{Model, Test},
     text::{count, masked, printable},
     when,
 };
@@ -36,6 +36,8 @@ pub fn channel(model: &Model, detail: &ChannelDetail) -> (String, Facts) {
     for (i, s) in c.sources.iter().enumerate() {
         let headers = if s.headers.is_empty() { String::new() } else { format!("  with {} headers", s.headers.len()) };
         lines.push(fact(&format!("address {}", i + 1), format!("{}{headers}", masked(&s.url))));
+        let known = detail.addresses.get(i).and_then(|a| a.check.as_ref());
+        lines.extend(known.map(|check| fact("checked", checked(check, model.now))));
     }
     if let Some(s) = &detail.stream {
         lines.push(fact(
@@ -78,15 +80,27 @@ pub fn channel(model: &Model, detail: &ChannelDetail) -> (String, Facts) {
     (c.name.clone(), lines)
 }
 
-/// What a test of a channel found.
-pub fn check(check: &Check) -> Facts {
+/// A test of a channel: each address, and what came of it so far.
+pub fn test(test: &Test, addresses: &[AddressCheck]) -> Facts {
+    let mut lines = Facts::new();
+    for (at, address) in addresses.iter().enumerate() {
+        lines.push(fact(&format!("address {}", at + 1), masked(&address.url)));
+        match address.check.as_ref().filter(|_| test.is_new(at, address)) {
+            Some(check) => lines.extend(found(check)),
+            None => lines.push(fact("result", "is being opened, or waits for its turn ...")),
+        }
+    }
+    if test.done == addresses.len() {
+        lines.push(fact("", "U gives the address for a player"));
+    }
+    lines
+}
+
+/// What was found at one address.
+fn found(check: &Check) -> Facts {
     let or = |text: &str| if text.is_empty() { "not told in time".to_owned() } else { text.to_owned() };
     if !check.alive {
-        return vec![
-            fact("result", "nothing comes"),
-            fact("because", or(&check.error)),
-            fact("at", when::minute(check.at)),
-        ];
+        return vec![fact("result", "nothing comes"), fact("because", or(&check.error))];
     }
     let size = if check.height > 0 { format!(" {}x{}", check.width, check.height) } else { String::new() };
     vec![
@@ -95,9 +109,13 @@ pub fn check(check: &Check) -> Facts {
         fact("sound", or(&check.audio)),
         fact("rate", when::rate(check.bits_per_s)),
         fact("first byte", format!("{} ms", check.first_byte_ms)),
-        fact("at", when::minute(check.at)),
-        fact("", "U gives the address for a player"),
     ]
+}
+
+/// A check in one line: `dead: 404 Not Found, 2 min ago`.
+pub fn checked(check: &Check, now: i64) -> String {
+    let words = if check.alive { check.words() } else { format!("dead: {}", check.error) };
+    format!("{words}, {}", when::ago(Some(check.at), now))
 }
 
 /// A source: title and lines, with its reports, the newest first.

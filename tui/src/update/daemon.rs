@@ -100,13 +100,18 @@ fn sample(model: &mut Model, streams: &[yagi_api::StreamRow]) {
 
 fn on_job(model: &mut Model, job: Job) {
     let over = job.state.is_over();
-    let was_over = model.jobs.iter().find(|j| j.id == job.id).map(|j| j.state.is_over());
+    let was = model.jobs.iter().find(|j| j.id == job.id);
+    let was_over = was.map(|j| j.state.is_over());
+    // Each result may be another word of a channel's state.
+    model.channels.stale |= job.source.is_none() && was.is_none_or(|j| j.done != job.done);
     if over && was_over == Some(false) {
         let said = match &job.report {
             Some(report) => format!("{}: {}", job.name, crate::cli::report(report)),
-            None => format!("{}: {}", job.name, job.state.word()),
+            None if job.told.is_empty() => format!("{}: {}", job.name, job.state.word()),
+            None => format!("{}: {}, {}", job.name, job.state.word(), job.told),
         };
         match &job.report {
+            None if job.source.is_none() && model.test.is_none() => model.say(said),
             Some(report) if !report.ok => model.complain(said),
             _ if model.view == View::Sources => model.say(said),
             _ => {}
@@ -196,7 +201,7 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
             }
         }
         Answer::Urls(urls, fresh, channel) => on_urls(model, urls, fresh, channel),
-        Answer::Tested(id, check) => rows::channels::tested(model, id, check.as_ref(), effects),
+        Answer::Tested(id, check) => rows::channels::tested(model, id, &check, effects),
         Answer::Probe(probe) => wizard::probed(model, probe),
         Answer::Theirs(path, row) => on_theirs(model, &path, &row),
         // Whatever was opened meanwhile keeps the keys, and what was typed.

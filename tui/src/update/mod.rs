@@ -83,8 +83,8 @@ fn clock(model: &mut Model, now: i64, effects: &mut Vec<Effect>) {
     model.now = now;
     if let Some(test) = &model.test {
         if now - test.since > MAX_TEST {
-            let said = format!("no result of the test of {}: the daemon tests one after the other", test.name);
-            model.complain(format!("{said}; yagi check --list"));
+            let said = format!("{}: no result in {MAX_TEST} s; what viewers watch comes first", test.title());
+            model.complain(format!("{said}; c stops it"));
             model.test = None;
             model.dirty = true;
         } else if test.before.is_some() {

@@ -12,6 +12,7 @@ use ratatui::{
 
 use crate::{
     model::{Model, View},
+    rows::pages,
     screens::columns::{self, Column},
     text::fit,
 };
@@ -47,6 +48,10 @@ pub fn picked(model: &Model, view: View) -> Vec<(usize, Column)> {
             .iter()
             .filter_map(|name| all.iter().position(|c| c.title.eq_ignore_ascii_case(name)).map(|i| (i, all[i])))
             .collect(),
+        // The categories stand beside the list.
+        None if view == View::Channels && pages::has_tree(model) => {
+            all.iter().copied().enumerate().filter(|(_, c)| c.sort != "category").collect()
+        }
         None => all.iter().copied().enumerate().collect(),
     }
 }

@@ -254,7 +254,7 @@ fn what_is_exported_is_what_an_import_reads() {
         assert!(!read.group.is_empty());
     }
     assert!(reader.next().unwrap().is_none());
-    assert_eq!((reader.summary.entries, reader.summary.skipped), (3, 0), "{:?}", reader.summary.notes);
+    assert_eq!((reader.summary.entries, reader.summary.skipped), (5, 0), "{:?}", reader.summary.notes);
 }
 
 /// What the shell is offered for the last word.

@@ -137,12 +137,32 @@ pub fn typical() -> Rows {
         "clients".to_owned(),
         vec![client(1, "alice", 1, "Rai 1 HD"), client(2, "bob", 1, "Rai 1 HD"), client(3, "alice", 2, "Das Erste")],
     );
+    let with = |mut row: Value, more: Value| {
+        row.as_object_mut().expect("a row").extend(more.as_object().expect("an object").clone());
+        row
+    };
+    let facts = |how: &str, score: f64, id: Value| {
+        let now = json!({"start": 1_795_499_000, "stop": 1_795_502_600, "title": "News at eight", "subtitle": "", "description": "",
+            "category": "", "icon": "", "lang": ""});
+        json!({"how": how, "score": score, "matched_id": id, "now": now,
+            "check": null, "stream": null, "clients": 0, "last_ok_at": 1_795_499_880})
+    };
+    let check = json!({"at": 1_795_499_900, "alive": false, "error": "404 Not Found", "video": "", "audio": "", "width": 0, "height": 0,
+        "bits_per_s": 0, "first_byte_ms": 0});
+    let dead = json!({"how": "none", "score": 0.0, "matched_id": null, "now": null, "stream": null, "clients": 0, "check": check,
+        "last_ok_at": 1_795_400_000});
     lists.insert(
         "channels".to_owned(),
         vec![
-            channel(1001, 1, "Rai 1 HD", 1, true),
-            channel(1002, 2, "Das Erste", 2, true),
-            channel(1003, 3, "NHK World", 2, false),
+            with(channel(1001, 1, "Rai 1 HD", 1, true), json!({"facts": facts("id", 1.0, json!("Rai1HD.it"))})),
+            with(
+                channel(1002, 2, "Das Erste", 2, true),
+                json!({"facts": facts("name", 0.93, json!("daserste.de")), "catchup": {"mode": "xc", "days": 7, "source": ""}}),
+            ),
+            with(channel(1003, 3, "NHK World", 2, false), json!({"facts": facts("none", 0.0, Value::Null)})),
+            with(channel(1004, 4, "Bike Channel", 2, true), json!({"facts": dead,
+                "sources": [{"url": "http://prov-a.example/live/user/secret/4.ts"}, {"url": "http://prov-b.example/4.ts"}]})),
+            with(channel(1005, 5, "SuperTennis HD", 2, true), json!({"retired_at": 1_795_300_000})),
         ],
     );
     lists.insert(
@@ -246,7 +266,8 @@ pub fn detail(channel: &Value) -> Value {
     let of = |list: &str| rows.lists[list].iter().find(|r| r["id"] == id).cloned();
     let guide = of("guide").unwrap_or_else(|| rows.lists["guide"][0].clone());
     json!({"channel": channel, "category_name": "World", "origin_name": "prov-a", "now": guide["now"].clone(), "next": guide["next"].clone(),
-        "guide": guide, "stream": null, "last_error": "upstream closed the connection", "last_error_at": 1_795_499_000, "last_ok_at": 1_795_499_900})
+        "guide": guide, "stream": null, "last_error": "upstream closed the connection", "last_error_at": 1_795_499_000, "last_ok_at": 1_795_499_900,
+        "addresses": [{"url": "http://prov-a.example/live/****/****/1.ts", "check": {"at": 1_795_499_900, "alive": true, "video": "h264", "audio": "aac", "height": 1080, "width": 1920}}]})
 }
 
 /// What a refresh changed.
@@ -277,7 +298,7 @@ pub fn hostile() -> Rows {
                 for (key, value) in map.iter_mut() {
                     match key.as_str() {
                         "name" | "agent" | "channel_name" | "source" | "last_error" | "guide_id" | "note"
-                        | "message" | "target" | "error" | "help" | "ip" => {
+                        | "message" | "target" | "error" | "help" | "ip" | "title" | "matched_id" | "mode" => {
                             if !value.is_number() {
                                 *value = Value::String(foul.to_owned());
                             }
@@ -414,6 +435,10 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
                 full(200, &row)
             }
             None => refuse(404, "not_found", "there is no such user", None),
+        },
+        ("GET", ["channels", id, "detail"]) => match find(rows, "channels", id) {
+            Some(row) => full(200, &detail(row)),
+            None => refuse(404, "not_found", "there is no such channel", None),
         },
         ("GET", ["users", name, "urls"]) => match find(rows, "users", name) {
             Some(row) => full(200, &urls(row["name"].as_str().unwrap_or_default())),

@@ -260,6 +260,7 @@ fn an_edited_table_is_shown_as_a_difference_and_applied_at_once() {
     let mut stage = Stage::new("typical", (80, 24));
     stage.keys("3");
     let channels = stage.model.channels.rows.clone();
+    let channels: Vec<_> = channels.into_iter().map(|row| row.channel).collect();
     let sheet = yagi::sheet::Sheet::channels(&channels, &stage.model.tree);
     let text = sheet.text().replace("Das Erste\t", "ARD\t");
     let look = one(stage.feed(Msg::Edited(View::Channels, Box::new(sheet.clone()), text)));
@@ -395,69 +396,93 @@ fn lists_without_a_view_are_shown_by_their_names_and_enter_acts() {
 }
 
 #[test]
-fn a_channel_is_tested_until_a_newer_result_is_there() {
+fn every_address_of_a_channel_is_tested_and_shown_with_its_result() {
     let mut stage = Stage::new("typical", (80, 24));
     stage.keys("3");
     stage.keys("T");
     assert!(stage.screen().contains("Rai 1 HD is streamed now"), "{}", stage.screen());
     stage.press(KeyCode::Esc);
     stage.model.streams.clear();
-    let check = yagi_api::Check { at: 100, alive: true, ..yagi_api::Check::default() };
-    stage.check = Some(check.clone());
+    let old = yagi_api::Check { at: 100, alive: true, ..yagi_api::Check::default() };
+    let address = |url: &str, check: &yagi_api::Check| yagi_api::AddressCheck {
+        url: url.to_owned(),
+        check: (check.at > 0).then(|| check.clone()),
+    };
+    let none = yagi_api::Check::default();
+    let both =
+        |a: &yagi_api::Check, b: &yagi_api::Check| vec![address("http://a/1.ts", a), address("http://b/1.ts", b)];
+    stage.checked = both(&old, &none);
     let start = one(stage.keys("T"));
-    assert_eq!((start.path.as_str(), start.body), ("/api/checks", Some(json!({"ids": [1001]}))));
+    assert_eq!((start.path.as_str(), start.body), ("/api/checks", Some(json!({"ids": [1001], "all": true}))));
     stage.feed(Msg::Clock(crate::stage::NOW + 1));
-    assert!(stage.screen().contains("is being opened"), "the former result is none: {}", stage.screen());
-    stage.check = Some(yagi_api::Check { at: 101, video: "h264".into(), width: 1920, height: 1080, ..check });
+    let screen = stage.screen();
+    assert_eq!(screen.matches("is being opened, or waits").count(), 2, "a former result is none: {screen}");
+    let plays = yagi_api::Check { at: 101, video: "h264".into(), width: 1920, height: 1080, ..old.clone() };
+    stage.checked = both(&plays, &none);
     stage.feed(Msg::Clock(crate::stage::NOW + 2));
     let screen = stage.screen();
-    assert!(screen.contains("Test of Rai 1 HD") && screen.contains("h264 1920x1080"), "{screen}");
+    assert!(screen.contains("http://a/1.ts") && screen.contains("h264 1920x1080"), "{screen}");
+    assert!(screen.contains("http://b/1.ts") && screen.contains("is being opened"), "{screen}");
+    // The limit is one for each address: it begins anew with a result.
+    stage.feed(Msg::Clock(crate::stage::NOW + 70));
+    let gone = yagi_api::Check { at: 160, error: "404 Not Found".into(), ..none.clone() };
+    stage.checked = both(&plays, &gone);
+    stage.feed(Msg::Clock(crate::stage::NOW + 71));
+    let screen = stage.screen();
+    assert!(screen.contains("Test of Rai 1 HD") && screen.contains("404 Not Found"), "{screen}");
+    assert!(!screen.contains("is being opened"), "{screen}");
+    assert!(stage.feed(Msg::Clock(crate::stage::NOW + 72)).is_empty(), "nothing is asked any more");
     stage.press(KeyCode::Esc);
+    // Who closed the page is told in a line.
+    stage.keys("T");
+    stage.press(KeyCode::Esc);
+    let again = |c: &yagi_api::Check| yagi_api::Check { at: c.at + 500, ..c.clone() };
+    stage.checked = both(&again(&plays), &again(&gone));
+    stage.feed(Msg::Clock(crate::stage::NOW + 73));
+    assert!(stage.screen().contains("1 of 2 addresses play"), "{}", stage.screen());
     // One that never comes is given up.
     stage.keys("T");
-    stage.feed(Msg::Clock(crate::stage::NOW + 200));
-    assert!(stage.screen().contains("no result of the test"), "{}", stage.screen());
-    assert!(stage.feed(Msg::Clock(crate::stage::NOW + 201)).is_empty());
+    stage.feed(Msg::Clock(crate::stage::NOW + 300));
+    stage.press(KeyCode::Esc);
+    assert!(stage.screen().contains("no result in 75 s"), "{}", stage.screen());
+    assert!(stage.feed(Msg::Clock(crate::stage::NOW + 301)).is_empty());
     // Marked ones are queued together.
     let many = one(stage.keys("3  T"));
     assert_eq!(many.body, Some(json!({"ids": [1001, 1002]})));
 }
 
 #[test]
-fn a_channels_address_is_of_a_user_to_choose() {
-    for keys in ["1U", "3U"] {
-        let mut stage = Stage::new("typical", (80, 24));
-        stage.keys(keys);
-        assert!(stage.screen().contains("For which user?"), "{}", stage.screen());
-        stage.keys("j");
-        stage.press(KeyCode::Enter);
-        let screen = stage.screen();
-        assert!(screen.contains("> Stream") && !screen.contains("Xk3v9pQ2tW7m"), "{screen}");
-        let copied = stage.keys("y");
-        assert!(
-            matches!(&copied[..], [Effect::Copy { text, .. }] if text.ends_with("/live/bob/Xk3v9pQ2tW7m/1001.ts")),
-            "{copied:?}"
-        );
+fn checks_are_long_work_with_counts_and_an_end() {
+    let mut stage = Stage::new("typical", (80, 24));
+    stage.keys("3");
+    let job = |state: &str, done: u32, told: &str| {
+        let job = json!({"id": 9, "name": "checks", "state": state, "step": "checking", "done": done, "total": 40,
+            "unit": "addresses", "started_at": crate::stage::NOW - 12, "elapsed_ms": 12_000, "actor": "root(0)", "told": told});
+        Msg::Event(Box::new(yagi_api::Event::Job { job: serde_json::from_value(job).unwrap() }))
+    };
+    stage.feed(job("running", 12, "10 play, 2 do not"));
+    let screen = stage.screen();
+    assert!(screen.contains("checks: checking 12 of 40 addresses, 30 %, 12 s"), "{screen}");
+    let stop = one(stage.keys("c"));
+    assert_eq!((stop.path.as_str(), stop.destructive), ("/api/jobs/9", false));
+    stage.feed(job("cancelled", 12, "10 play, 2 do not"));
+    assert!(stage.screen().contains("checks: cancelled, 10 play, 2 do not"), "{}", stage.screen());
+    assert!(stage.keys("c").is_empty());
+    assert!(stage.screen().contains("no checks are running"), "{}", stage.screen());
+}
+
+#[test]
+fn the_list_of_channels_tells_guide_check_and_stream() {
+    let mut stage = Stage::new("typical", (80, 24));
+    stage.keys("3");
+    let screen = stage.screen();
+    for words in ["match prov-a    live 2", "guess prov-a", "none  prov-a    off", "none  prov-a +1 dead", "gone 2d"] {
+        assert!(screen.contains(words), "{words}: {screen}");
     }
-}
-
-#[test]
-fn a_stream_moves_to_its_next_source_by_a_key_and_a_command() {
-    let mut stage = Stage::new("typical", (80, 24));
-    let id = stage.model.selected_stream().unwrap().id;
-    let moved = one(stage.keys("F"));
-    assert_eq!((moved.verb, moved.path, moved.destructive), (Verb::Post, format!("/api/streams/{id}/failover"), false));
-    stage.keys(":failover das erste");
-    assert_eq!(one(stage.press(KeyCode::Enter)).path, "/api/streams/2/failover");
-}
-
-#[test]
-fn a_filter_takes_expressions() {
-    let mut stage = Stage::new("typical", (80, 24));
-    stage.keys("/~^rai");
-    assert!(stage.screen().contains("Rai 1 HD") && !stage.screen().contains("Das Erste"), "{}", stage.screen());
-    stage.keys("(");
-    assert!(stage.screen().contains("nothing matches"), "half an expression matches nothing: {}", stage.screen());
-    stage.press(KeyCode::Esc);
-    assert!(stage.screen().contains("Das Erste"));
+    assert!(screen.contains("tvg-id Rai1HD.it (match)") && screen.contains("now News at eight"), "{screen}");
+    stage.keys("j");
+    let screen = stage.screen();
+    assert!(screen.contains("(guessed 0.93)") && screen.contains("catch-up 7d xc  addresses 1"), "{screen}");
+    stage.keys("jj");
+    assert!(stage.screen().contains("checked dead: 404 Not Found"), "{}", stage.screen());
 }

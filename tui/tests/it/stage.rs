@@ -12,7 +12,7 @@ use yagi::{
     update::update,
     when,
 };
-use yagi_api::{Channel, Page, Query};
+use yagi_api::{Channel, ChannelRow, GuideChannel, Page, Query};
 
 use crate::fake::{self, Rows};
 
@@ -27,8 +27,8 @@ pub struct Stage {
     pub model: Model,
     rows: Rows,
     huge: bool,
-    /// The last check of every channel.
-    pub check: Option<yagi_api::Check>,
+    /// The addresses of every channel, as they were checked last.
+    pub checked: Vec<yagi_api::AddressCheck>,
     /// A short link that every user has.
     pub short: Option<String>,
     /// Of the last key: far from the next one, so that digits are views.
@@ -48,7 +48,7 @@ impl Stage {
             _ => fake::typical(),
         };
         let model = Model::new(theme, size, NOW);
-        let mut stage = Self { model, rows, huge: kind == "huge", check: None, short: None, at_ms: 0 };
+        let mut stage = Self { model, rows, huge: kind == "huge", checked: Vec::new(), short: None, at_ms: 0 };
         let hello =
             json!({"version": "0.1.0", "api": 1, "boot_id": "b", "write": true, "host": "tv1", "actor": "root(0)"});
         stage.feed(Msg::Answer(Box::new(Answer::Hello(from_value(hello).unwrap()))));
@@ -148,13 +148,14 @@ impl Stage {
             Ask::Clients => Answer::Clients(from_value(self.list("clients")).unwrap()),
             Ask::Logs => Answer::Logs(from_value(self.list("logs")).unwrap()),
             Ask::Settings => Answer::Settings(from_value(self.list("settings")).unwrap()),
-            Ask::Tree => Answer::Tree(from_value(self.list("categories")).unwrap()),
+            Ask::Tree => Answer::Tree(from_value(self.groups()).unwrap()),
             Ask::Guide => Answer::Guide(from_value(fake::guide()).unwrap()),
             Ask::Jobs => Answer::Jobs(Vec::new()),
             Ask::Page(View::Channels, q) if self.huge => Answer::Channels(q.clone(), self.many(q)),
             Ask::Page(View::Channels, q) => Answer::Channels(q.clone(), page(self.list("channels"))),
-            Ask::Page(View::Categories, q) => Answer::Categories(q.clone(), page(self.list("categories"))),
+            Ask::Page(View::Categories, q) => Answer::Categories(q.clone(), page(self.groups())),
             Ask::Page(View::Users, q) => Answer::Users(q.clone(), page(self.list("users"))),
+            Ask::Page(View::Guide, q) if self.huge => Answer::GuideRows(q.clone(), self.many_guided(q)),
             Ask::Page(View::Guide, q) => Answer::GuideRows(q.clone(), page(self.list("guide"))),
             Ask::Page(_, q) => Answer::Sources(q.clone(), page(self.list("sources"))),
             Ask::Edit(view, id) => Answer::Edit(*view, row(view.nouns().1, *id)?),
@@ -169,7 +170,7 @@ impl Stage {
                 Answer::Urls(from_value(urls).unwrap(), *fresh, *channel)
             }
             Ask::Viewers(channel) => Answer::Viewers(*channel, from_value(self.list("users")).unwrap()),
-            Ask::Tested(id) => Answer::Tested(*id, self.check.clone()),
+            Ask::Tested(id) => Answer::Tested(*id, self.checked.clone()),
             Ask::Aside(aside) => Answer::Aside(*aside, crate::canned::aside(aside.word())),
             Ask::Probe(url) => Answer::Probe(from_value(fake::probe(url)).unwrap()),
             Ask::LogFilter => Answer::LogFilter(from_value(json!({"filter": "info", "configured": "info"})).unwrap()),
@@ -184,16 +185,37 @@ impl Stage {
     }
 
     /// One page of very many channels.
-    fn many(&self, q: &Query) -> Page<Channel> {
-        let proto: Channel = from_value(self.list("channels")[0].clone()).unwrap();
+    fn many(&self, q: &Query) -> Page<ChannelRow> {
+        let proto: ChannelRow = from_value(self.list("channels")[0].clone()).unwrap();
+        let of = |n: u32| Channel {
+            id: yagi_api::ChannelId(n + 1),
+            number: n + 1,
+            name: format!("Channel {}", n + 1),
+            ..proto.channel.clone()
+        };
         let rows = (q.offset..HUGE.min(q.offset.saturating_add(q.limit)))
-            .map(|n| Channel {
-                id: yagi_api::ChannelId(n + 1),
-                number: n + 1,
-                name: format!("Channel {}", n + 1),
-                ..proto.clone()
-            })
+            .map(|n| ChannelRow { channel: of(n), facts: proto.facts.clone() })
             .collect();
         Page { rev: 1, total: HUGE, rows }
+    }
+
+    fn many_guided(&self, q: &Query) -> Page<GuideChannel> {
+        let proto: GuideChannel = from_value(self.list("guide")[1].clone()).unwrap();
+        let of = |n: u32| {
+            let (id, name) = (yagi_api::ChannelId(n + 1), format!("Channel {}", n + 1));
+            GuideChannel { id, number: n + 1, name, ..proto.clone() }
+        };
+        let rows = (q.offset..HUGE.min(q.offset.saturating_add(q.limit))).map(of).collect();
+        Page { rev: 1, total: HUGE, rows }
+    }
+
+    /// The categories; in the large house one for each five hundred channels.
+    fn groups(&self) -> Value {
+        if !self.huge {
+            return self.list("categories");
+        }
+        let of =
+            |n: u32| json!({"id": n, "version": 1, "name": format!("|{n:03}| GROUP"), "position": n, "channels": 500});
+        (1..=HUGE / 500).map(of).collect()
     }
 }

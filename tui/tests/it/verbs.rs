@@ -180,6 +180,46 @@ fn a_watch_gives_programs_one_object_a_line_until_they_leave() {
     assert!(child.wait().unwrap().code().is_some_and(|c| c == 0));
 }
 
+/// Lists of rows wait for a change: a table is printed, and then none until the daemon tells of one.
+#[test]
+fn every_list_can_be_watched_and_nothing_else() {
+    let house = house();
+    house.fake.rows.lock().unwrap().tick_ms = 20;
+    for line in ["users -w", "users show alice --watch", "engines --watch -o jsonl", "status --watch"] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let mut child = house.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        // More than one print of it: users are four rows.
+        for _ in 0..9 {
+            let line = lines.next().unwrap().unwrap();
+            assert!(serde_json::from_str::<Value>(&line).unwrap().is_object(), "{line}");
+        }
+        drop(lines);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{line}");
+    }
+    for line in ["channels", "categories", "sources", "jobs", "rules", "blocks", "lineup", "settings", "epg", "changes"]
+    {
+        let mut child = house.command(&[line, "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+        // Its first print is there before anything changed.
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        if !matches!(line, "jobs") {
+            std::io::BufRead::read_line(&mut out, &mut first).unwrap();
+            assert!(serde_json::from_str::<Value>(&first).unwrap().is_object(), "{line}: {first}");
+        }
+        assert!(child.try_wait().unwrap().is_none(), "{line} goes on");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    for line in ["channels rm 1001", "users add erin", "reload", "undo"] {
+        let mut args: Vec<&str> = line.split(' ').collect();
+        args.extend(["--watch", "--yes"]);
+        let (code, error) = house.code(&args);
+        assert!(code == 2 && error.contains("--watch is for verbs that list"), "{line}: {error}");
+    }
+    assert_eq!(house.changes(), Vec::<String>::new());
+}
+
 #[test]
 fn nothing_is_destroyed_without_a_yes() {
     let house = house();
@@ -217,6 +257,11 @@ fn a_dry_run_changes_nothing() {
         "channels move 1001 --category News --dry-run",
         "channels rm --filter x --dry-run",
         "users edit alice --expires never --dry-run",
+        "users off alice --dry-run",
+        "users extend alice --dry-run",
+        "users rm alice --dry-run",
+        "categories rm World --dry-run",
+        "sources rm prov-a --dry-run",
         "sources add http://prov-a.example/y --dry-run",
         "sources refresh 1 --dry-run",
         "epg match --dry-run",
