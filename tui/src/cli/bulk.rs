@@ -102,6 +102,11 @@ pub(super) fn refuse(look: &Applied) -> Result<(), Fault> {
 
 /// What was, or would be, applied.
 pub(super) fn applied(out: Out, done: &Applied) -> Result<(), Fault> {
+    told(out, done, |id| format!("yagi undo {id} takes it back"))
+}
+
+/// The same; `next` says how the step that it is can be turned.
+fn told(out: Out, done: &Applied, next: impl Fn(u64) -> String) -> Result<(), Fault> {
     if !out.is_table() {
         return out.object(done, Vec::new).and_then(|()| refuse(done));
     }
@@ -124,7 +129,7 @@ pub(super) fn applied(out: Out, done: &Applied) -> Result<(), Fault> {
     }
     match (done.dry_run, done.change) {
         (true, _) => out.say(format!("would be: {counts}")),
-        (false, Some(id)) => out.say(format!("{counts}; yagi undo {id} takes it back")),
+        (false, Some(id)) => out.say(format!("{counts}; {}", next(id))),
         (false, None) => out.say(counts),
     }?;
     refuse(done)
@@ -206,7 +211,9 @@ pub(super) async fn redo(client: &Client, out: Out, id: Option<u64>) -> Result<(
 
 async fn step(client: &Client, out: Out, path: &str, id: Option<u64>) -> Result<(), Fault> {
     let body = id.map_or_else(|| json!({}), |id| json!({ "id": id }));
-    applied(out, &client.post::<Applied>(path, &body).await?)
+    // Steps of the trail are turned by the one that they name.
+    let next = if path == paths::UNDO { "yagi redo makes it again" } else { "yagi undo takes it back" };
+    told(out, &client.post::<Applied>(path, &body).await?, |_| next.to_owned())
 }
 
 /// A list of operations, looked at first.

@@ -43,8 +43,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: JobVerb) -> Result<(), 
             out.rows(&rows, &columns, |j: &Job| {
                 let what = match &j.report {
                     Some(r) => report(r),
-                    None if j.told.is_empty() => progress(j, now),
-                    None => format!("{}; {}", progress(j, now), j.told),
+                    None => work(j, now),
                 };
                 vec![j.id.to_string(), j.name.clone(), j.state.word().into(), j.actor.clone(), what]
             })
@@ -56,6 +55,15 @@ pub(super) async fn run(client: &Client, out: Out, verb: JobVerb) -> Result<(), 
             }
             out.done("cancelled", &ids)
         }
+    }
+}
+
+/// How far it is and what it found; how it ended is a column of its own.
+pub fn work(job: &Job, now: i64) -> String {
+    match job.told.as_str() {
+        "" => progress(job, now),
+        told if job.state.is_over() => format!("{}: {told}, {}", job.name, when::span((job.elapsed_ms / 1000) as i64)),
+        told => format!("{}; {told}", progress(job, now)),
     }
 }
 

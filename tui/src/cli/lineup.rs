@@ -153,12 +153,14 @@ pub async fn lineup(client: &Client, out: Out, verb: LineupVerb) -> Result<(), F
                 show(out, &plan)?;
             }
             out.confirm(&format!("apply this to {source}?"))?;
-            done(out, &client.post(&path(&source, "/accept"), &json!({})).await?)
+            done(out, &client.post(&path(&source, "/accept"), &json!({})).await?)?;
+            out.say(format!("yagi lineup rollback {source} takes it back"))
         }
         LineupVerb::Rollback { source, to } => {
             let shown = to.map_or_else(|| "the generation before".to_owned(), |n| format!("generation {n}"));
             out.confirm(&format!("roll {source} back to {shown}?"))?;
-            done(out, &client.post(&path(&source, "/rollback"), &json!({ "to": to })).await?)
+            done(out, &client.post(&path(&source, "/rollback"), &json!({ "to": to })).await?)?;
+            out.say("yagi undo takes it back, until the next refresh")
         }
     }
 }

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use yagi_api::{Block, ChangeRow, EngineRow, Job, Lineup, Rule, paths};
 
 use crate::{
-    cli::{noun_word, report},
+    cli::{jobs::work, noun_word, report},
     client::encode,
     model::{Choose, Mode, Model, Pick, View},
     msg::{Aside, Change, Verb},
-    screens::facts::progress,
     text::printable,
     when,
 };
@@ -98,7 +97,8 @@ fn lineup(l: Lineup) -> Items {
         let change = Change::new(Verb::Post, path("rollback"), View::Channels, said).body(json!({"to": g.number}));
         let title = format!("Go back to generation {} of {}?", g.number, printable(&l.name, 40));
         let lines = vec![
-            "Ids, numbers, names and addresses become what they were; your own edits stay.".to_owned(),
+            "Ids, numbers, names and addresses become what they were.".to_owned(),
+            "Fields that were edited by hand stay.".to_owned(),
             "It is a generation itself; u takes it back until the next refresh.".to_owned(),
         ];
         items.push((text, Pick::Ask(title, lines, change)));
@@ -109,8 +109,7 @@ fn lineup(l: Lineup) -> Items {
 fn job(j: Job, now: i64) -> (String, Pick) {
     let what = match &j.report {
         Some(r) => format!("{}: {}", j.name, report(r)),
-        None if j.told.is_empty() => progress(&j, now),
-        None => format!("{}; {}", progress(&j, now), j.told),
+        None => work(&j, now),
     };
     let text = format!("{:>4} {:9} {what}", j.id, j.state.word());
     if j.state.is_over() {

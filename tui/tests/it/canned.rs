@@ -40,6 +40,42 @@ pub fn aside(word: &str) -> Value {
     }
 }
 
+/// Channels in every state: watched, guessed, off, dead, gone.
+pub fn channels() -> Vec<Value> {
+    let channel = |id: u32, number: u32, name: &str, category: u32, enabled: bool| {
+        json!({"id": id, "version": 1, "number": number, "name": name, "category": category, "logo": "", "guide_id": format!("{}.it", name.replace(' ', "")),
+            "sources": [{"url": format!("http://prov-a.example/live/user/secret/{id}.ts")}], "enabled": enabled, "added_at": 1_790_000_000, "origin": 1})
+    };
+    let with = |mut row: Value, more: Value| {
+        row.as_object_mut().expect("a row").extend(more.as_object().expect("an object").clone());
+        row
+    };
+    let facts = |how: &str, score: f64, id: Value| {
+        let now = json!({"start": 1_795_499_000, "stop": 1_795_502_600, "title": "News at eight", "subtitle": "", "description": "",
+            "category": "", "icon": "", "lang": ""});
+        json!({"how": how, "score": score, "matched_id": id, "now": now,
+            "check": null, "stream": null, "clients": 0, "last_ok_at": 1_795_499_880})
+    };
+    let check = json!({"at": 1_795_499_900, "alive": false, "error": "404 Not Found", "video": "", "audio": "", "width": 0, "height": 0,
+        "bits_per_s": 0, "first_byte_ms": 0});
+    let dead = json!({"how": "none", "score": 0.0, "matched_id": null, "now": null, "stream": null, "clients": 0, "check": check,
+        "last_ok_at": 1_795_400_000});
+    vec![
+        with(channel(1001, 1, "Rai 1 HD", 1, true), json!({"facts": facts("id", 1.0, json!("Rai1HD.it"))})),
+        with(
+            channel(1002, 2, "Das Erste", 2, true),
+            json!({"facts": facts("name", 0.93, json!("daserste.de")), "catchup": {"mode": "xc", "days": 7, "source": ""}}),
+        ),
+        with(channel(1003, 3, "NHK World", 2, false), json!({"facts": facts("none", 0.0, Value::Null)})),
+        with(
+            channel(1004, 4, "Bike Channel", 2, true),
+            json!({"facts": dead,
+                "sources": [{"url": "http://prov-a.example/live/user/secret/4.ts"}, {"url": "http://prov-b.example/4.ts"}]}),
+        ),
+        with(channel(1005, 5, "SuperTennis HD", 2, true), json!({"retired_at": 1_795_300_000})),
+    ]
+}
+
 /// None: the rows decide.
 pub fn answer(rows: &Rows, method: &Method, path: &[&str], body: &str) -> Option<Value> {
     let ask: Value = serde_json::from_str(body).unwrap_or_default();

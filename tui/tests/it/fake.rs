@@ -107,10 +107,6 @@ pub fn typical() -> Rows {
             "channel": 1000 + stream, "channel_name": channel, "stream": stream, "state": "live", "out_bytes": 84_000_000,
             "out_bits_per_s": 4_810_000, "lag_ms": 0, "skips": 0, "since_s": 2480})
     };
-    let channel = |id: u32, number: u32, name: &str, category: u32, enabled: bool| {
-        json!({"id": id, "version": 1, "number": number, "name": name, "category": category, "logo": "", "guide_id": format!("{}.it", name.replace(' ', "")),
-            "sources": [{"url": format!("http://prov-a.example/live/user/secret/{id}.ts")}], "enabled": enabled, "added_at": 1_790_000_000, "origin": 1})
-    };
     let user = |id: u32, name: &str, expires: Value, enabled: bool, active: u32| {
         json!({"id": id, "version": 3, "name": name, "enabled": enabled, "expires_at": expires, "trial": false, "max_connections": 2,
             "formats": ["ts"], "categories": null, "note": "living room box", "created_at": 1_790_000_000, "active": active})
@@ -137,34 +133,7 @@ pub fn typical() -> Rows {
         "clients".to_owned(),
         vec![client(1, "alice", 1, "Rai 1 HD"), client(2, "bob", 1, "Rai 1 HD"), client(3, "alice", 2, "Das Erste")],
     );
-    let with = |mut row: Value, more: Value| {
-        row.as_object_mut().expect("a row").extend(more.as_object().expect("an object").clone());
-        row
-    };
-    let facts = |how: &str, score: f64, id: Value| {
-        let now = json!({"start": 1_795_499_000, "stop": 1_795_502_600, "title": "News at eight", "subtitle": "", "description": "",
-            "category": "", "icon": "", "lang": ""});
-        json!({"how": how, "score": score, "matched_id": id, "now": now,
-            "check": null, "stream": null, "clients": 0, "last_ok_at": 1_795_499_880})
-    };
-    let check = json!({"at": 1_795_499_900, "alive": false, "error": "404 Not Found", "video": "", "audio": "", "width": 0, "height": 0,
-        "bits_per_s": 0, "first_byte_ms": 0});
-    let dead = json!({"how": "none", "score": 0.0, "matched_id": null, "now": null, "stream": null, "clients": 0, "check": check,
-        "last_ok_at": 1_795_400_000});
-    lists.insert(
-        "channels".to_owned(),
-        vec![
-            with(channel(1001, 1, "Rai 1 HD", 1, true), json!({"facts": facts("id", 1.0, json!("Rai1HD.it"))})),
-            with(
-                channel(1002, 2, "Das Erste", 2, true),
-                json!({"facts": facts("name", 0.93, json!("daserste.de")), "catchup": {"mode": "xc", "days": 7, "source": ""}}),
-            ),
-            with(channel(1003, 3, "NHK World", 2, false), json!({"facts": facts("none", 0.0, Value::Null)})),
-            with(channel(1004, 4, "Bike Channel", 2, true), json!({"facts": dead,
-                "sources": [{"url": "http://prov-a.example/live/user/secret/4.ts"}, {"url": "http://prov-b.example/4.ts"}]})),
-            with(channel(1005, 5, "SuperTennis HD", 2, true), json!({"retired_at": 1_795_300_000})),
-        ],
-    );
+    lists.insert("channels".to_owned(), canned::channels());
     lists.insert(
         "categories".to_owned(),
         vec![

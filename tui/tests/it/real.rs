@@ -317,18 +317,19 @@ fn terminal_figures() {
     let house = House::new();
     let draft = UserDraft { name: "alice".into(), max_connections: Some(0), ..UserDraft::default() };
     let alice = house.runtime.block_on(house.app.library.create_user("test", draft)).unwrap();
+    let began = Instant::now();
     for from in (0..CHANNELS).step_by(20_000) {
         let row = |i: u32| {
             format!(
-                r#"{{"op":"create","noun":"channels","row":{{"name":"Channel {i} HD","number":{n},"guide_id":"channel{i}.example","sources":[{{"url":"{}"}}]}}}}"#,
-                if i < 20 { "testcard:".to_owned() } else { format!("http://upstream.example:8080/live/u/p/{i}.ts") },
-                n = i + 1
+                r#"{{"op":"create","noun":"channels","row":{{"name":"Channel {i} HD","guide_id":"channel{i}.example","sources":[{{"url":"{}"}}]}}}}"#,
+                if i < 20 { "testcard:".to_owned() } else { format!("http://upstream.example:8080/live/u/p/{i}.ts") }
             )
         };
         let list = (from..from + 20_000).map(row).collect::<Vec<_>>().join(",");
         let (status, body) = curl(&house.socket(), "POST", "/api/apply", &format!(r#"{{"operations":[{list}]}}"#));
         assert_eq!(status, 200, "{}", &body[..body.len().min(300)]);
     }
+    println!("200,000 channels made in ten steps, without numbers: {:?}", began.elapsed());
     let kind = if cfg!(debug_assertions) { "unoptimised" } else { "release" };
     let full = |seen: &crate::terminal::Seen, word: &str| {
         let text = seen.parser.screen().contents();
