@@ -49,6 +49,13 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     }
     if action == Action::Refresh {
         pages::stale(model, model.view);
+        // What comes by itself can be asked for too.
+        effects.extend(match model.view {
+            View::Streams => Some(Effect::Fetch(Ask::Streams)),
+            View::Clients => Some(Effect::Fetch(Ask::Clients)),
+            View::Logs => Some(Effect::Fetch(Ask::Logs)),
+            _ => None,
+        });
     }
 }
 

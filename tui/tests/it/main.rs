@@ -7,6 +7,7 @@ mod keys;
 mod pty;
 mod real;
 mod stage;
+mod table;
 mod terminal;
 mod verbs;
 mod views;
