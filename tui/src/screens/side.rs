@@ -54,24 +54,30 @@ pub fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// A text in lines of some cells.
+/// A text in lines of some cells, broken between words where that is possible.
 fn wrapped(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(1);
     let text = printable(text, cells * 4);
     let mut lines = vec![String::new()];
     let mut used = 0;
-    for c in text.chars() {
-        let w = crate::text::width(c.encode_utf8(&mut [0; 4]));
-        if used + w > cells {
+    for word in text.split_inclusive(' ') {
+        if used > 0 && used + crate::text::width(word.trim_end()) > cells {
             lines.push(String::new());
             used = 0;
         }
-        used += w;
-        if let Some(line) = lines.last_mut() {
-            line.push(c);
+        for c in word.chars() {
+            let w = crate::text::width(c.encode_utf8(&mut [0; 4]));
+            if used + w > cells && c != ' ' {
+                lines.push(String::new());
+                used = 0;
+            }
+            used += w;
+            if let Some(line) = lines.last_mut() {
+                line.push(c);
+            }
         }
     }
-    lines
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// Rate, clients and events of a stream.
@@ -158,4 +164,17 @@ pub fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         lines.push(Line::styled(theme.spell(&lay(&text, wide)), style));
     }
     frame.render_widget(Paragraph::new(lines), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_long_words_anywhere() {
+        assert_eq!(wrapped("audio 147 ms ago; access", 12), ["audio 147 ms", "ago; access"]);
+        assert_eq!(wrapped("a abcdefghij", 5), ["a", "abcde", "fghij"]);
+        assert_eq!(wrapped("abc 日本", 5), ["abc", "日本"]);
+        assert_eq!(wrapped("", 5), [""]);
+    }
 }
