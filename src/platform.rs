@@ -1,5 +1,5 @@
 //! What no safe crate offers of the platform: one epoll set for all viewers of a stream, the low-water mark of its
-//! upstream, the allocator's arenas.
+//! upstream, what a client has acknowledged, the allocator's arenas.
 //!
 //! Owns the only `unsafe` of the daemon. Must not enter: what is done when it wakes. Invariant: a viewer costs one
 //! registration when it joins and nothing per write; the runtime wakes once, however many sockets are ready.
@@ -91,6 +91,28 @@ pub fn wake_at(socket: impl AsFd, bytes: u32) -> io::Result<()> {
         )
     };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the other end of a TCP socket has acknowledged everything it was sent.
+///
+/// # Errors
+/// When it is no TCP socket.
+pub fn is_acknowledged(socket: impl AsFd) -> io::Result<bool> {
+    // SAFETY: `tcp_info` is a struct of plain numbers, for all of which zero is a value.
+    let mut told: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, so it is open for the length of the call; the kernel writes at most `length` bytes, which
+    // is the size of the value that the pointer leads to.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            std::ptr::from_mut(&mut told).cast(),
+            &raw mut length,
+        )
+    };
+    if answer == 0 { Ok(told.tcpi_unacked == 0) } else { Err(io::Error::last_os_error()) }
 }
 
 /// All threads allocate from one arena. glibc gives each thread its own and keeps what that once held: after some refreshes of a

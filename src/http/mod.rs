@@ -7,6 +7,7 @@ pub mod base;
 pub mod gzip;
 pub mod knock;
 pub mod packs;
+mod patience;
 pub mod prepared;
 pub mod reply;
 pub mod request;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use base::{Addressing, Base, Network, ProxyHeaders};
 pub use packs::Packs;
+pub use patience::Patience;
 pub use prepared::Prepared;
 pub use reply::{Body, Reply};
 pub use request::{Handover, Params, Peer, Presence, Request};

@@ -3,13 +3,20 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, header};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::Patience;
 
 /// One request. `path` has repeated slashes collapsed and is still percent-encoded; `query` is decoded and holds the
 /// fields of a form body too, with the query string's own fields first.
@@ -125,12 +132,32 @@ impl Presence {
         }
     }
 
+    /// Waits for what the client holds up by not reading, at most `limit`. As long as it acknowledges what it is sent, the kernel does not
+    /// take it for one that has vanished.
+    pub async fn held_up<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let deadline = Instant::now() + limit;
+        let (mut work, mut patience) = (pin!(work), Patience::default());
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    self.0.iter().for_each(|socket| patience.moved(&**socket));
+                    return Some(done);
+                }
+                () = sleep(Patience::LOOK) => self.0.iter().for_each(|socket| patience.stuck(&**socket, limit)),
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+        }
+    }
+
     /// Waits until the client has closed its side. hyper does not look while a handler runs, and a look each quarter of a
     /// second is cheap, because only requests that wait for an upstream ask for it.
     pub async fn gone(&self) {
         let Some(socket) = &self.0 else { return std::future::pending().await };
         loop {
-            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            sleep(Duration::from_millis(250)).await;
             let mut look = [PollFd::new(socket, PollFlags::RDHUP)];
             let now = Timespec { tv_sec: 0, tv_nsec: 0 };
             if !matches!(rustix::event::poll(&mut look, Some(&now)), Ok(0)) {

@@ -36,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Handover, Params, Peer, Presence, Reply, Request,
+    patience::VANISHED,
     reply::{Body, text},
     request::Taker,
     socket::Socket,
@@ -57,8 +58,6 @@ pub struct Limits {
 
 /// Kernel's send buffer of a client: bounds what a client that does not read pins in kernel memory.
 const SEND_BUFFER: usize = 256 << 10;
-/// A client that acknowledges nothing for this long is gone. The kernel notices up to half a second later: within 20 s in all.
-const VANISHED: Duration = Duration::from_secs(19);
 /// How long a connection that is in the middle of a reply may go on after shutdown has begun.
 const LAST_REPLY: Duration = Duration::from_secs(2);
 

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{request::Taker, socket::Socket};
+use super::{Patience, patience::LONGEST, request::Taker, socket::Socket};
 
 /// One TLS connection.
 pub(super) type Secured = TlsStream<TokioIo<Socket>>;
@@ -124,7 +124,7 @@ pub(super) async fn hand_over(tls: Secured, raw: &TcpStream, taker: Taker) -> io
     socket2::SockRef::from(&far).set_send_buffer_size(BETWEEN)?;
     // Whoever takes it writes, watches and closes it: a pair of local sockets is the same to it as TCP.
     taker(TcpStream::from_std(std::os::fd::OwnedFd::from(far).into())?);
-    let done = relay(tls, UnixStream::from_std(near)?).await;
+    let done = relay(tls, raw, UnixStream::from_std(near)?).await;
     if done.is_err() {
         // The client does not read: without this the kernel keeps what was queued.
         socket2::SockRef::from(raw).set_linger(Some(Duration::ZERO))?;
@@ -132,9 +132,10 @@ pub(super) async fn hand_over(tls: Secured, raw: &TcpStream, taker: Taker) -> io
     done
 }
 
-async fn relay(tls: Secured, mut near: UnixStream) -> io::Result<()> {
+async fn relay(tls: Secured, raw: &TcpStream, mut near: UnixStream) -> io::Result<()> {
     let (mut from_client, mut to_client) = tokio::io::split(tls);
     let mut bytes = vec![0; BUFFER];
+    let mut patience = Patience::default();
     let carry = async {
         loop {
             let n = near.read(&mut bytes).await?;
@@ -149,12 +150,15 @@ async fn relay(tls: Secured, mut near: UnixStream) -> io::Result<()> {
                 tokio::select! {
                     written = &mut write => {
                         written?;
+                        patience.moved(raw);
                         break;
                     }
                     () = time::sleep(LOOK) => {
                         if is_over(&near) {
                             return time::timeout(LAST_WORD, write).await?;
                         }
+                        // The stream cuts it when it has had enough.
+                        patience.stuck(raw, LONGEST);
                     }
                 }
             }

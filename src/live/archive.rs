@@ -239,10 +239,10 @@ impl Relay {
                 Err(_) => return self.broke_off(&UpstreamError::Timeout("waiting for more of the recording")),
             };
             let bytes = piece.len() as u64;
-            match timeout(PAUSE, give.send(piece)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return End::Left,
-                Err(_) => return End::Stalled,
+            match self.presence.held_up(PAUSE, give.send(piece)).await {
+                Some(Ok(())) => {}
+                Some(Err(_)) => return End::Left,
+                None => return End::Stalled,
             }
             self.app.archive.sent(bytes);
             let sent = self.seat.out_bytes.fetch_add(bytes, Relaxed) + bytes;

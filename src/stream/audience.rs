@@ -243,7 +243,11 @@ impl Audience {
             self.drop_stalled(key, End::Stalled);
         }
         for (_, subscriber) in &mut self.subscribers {
-            let lag = subscriber.behind.map_or(Duration::ZERO, |_| intake.span(subscriber.cursor()));
+            let mut lag = Duration::ZERO;
+            if subscriber.behind.is_some() {
+                subscriber.watch(stall_cut, now);
+                lag = intake.span(subscriber.cursor());
+            }
             subscriber.publish(since_last, lag, self.flushed);
         }
     }

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use super::{intake::Entry, ring::Ring, ts::PACKET};
-use crate::seats::Seat;
+use crate::{http::Patience, seats::Seat};
 
 /// What one system call is given at most: keeps a joiner's burst from holding up the others.
 const MOST: usize = 1 << 20;
@@ -34,6 +34,7 @@ pub struct Subscriber {
     pub behind: Option<Instant>,
     /// When the kernel last took a byte.
     pub progress: Instant,
+    patience: Patience,
     /// Bytes taken so far but for those in the row, and with those at the last publication.
     pub sent: u64,
     published: u64,
@@ -88,6 +89,7 @@ impl Subscriber {
             cursor: entry.offset,
             behind: Some(now),
             progress: now,
+            patience: Patience::default(),
             sent: 0,
             published: 0,
             skips: 0,
@@ -128,6 +130,16 @@ impl Subscriber {
         self.skips += 1;
     }
 
+    /// It is behind; looked at once a second. One that takes nothing and yet has acknowledged everything is paused: not the kernel
+    /// shall end that, but `stall_cut`.
+    pub fn watch(&mut self, stall_cut: Duration, now: Instant) {
+        if let Place::Own(socket) = &self.place
+            && now.saturating_duration_since(self.progress) >= Patience::LOOK
+        {
+            self.patience.stuck(socket, stall_cut);
+        }
+    }
+
     /// Gives it what there is, without waiting.
     pub fn write(&mut self, ring: &Ring, now: Instant) -> Wrote {
         loop {
@@ -142,6 +154,7 @@ impl Subscriber {
             }
             match send(socket, &self.lead, a, b) {
                 Ok(n) => {
+                    self.patience.moved(socket);
                     self.advance(n, ring);
                     self.progress = now;
                     if n < total {

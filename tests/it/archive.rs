@@ -1,6 +1,8 @@
 //! Catch-up through the whole daemon: what players are told of a provider's archive, in which spellings they may ask, and how it is
 //! relayed.
 
+use std::time::Duration;
+
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use yagi_api::{ChannelId, SourceDraft, SourceId, SourceKind, UserDraft};
@@ -10,7 +12,7 @@ use crate::support::{
     origin::{Frame, Origin, Serve},
     player::Player,
     raw::{self, Answer, get},
-    ts::Generator,
+    ts::{Checker, Generator},
     wait_until,
 };
 
@@ -338,4 +340,27 @@ async fn a_recording_holds_seat_and_place_and_ends_with_its_viewer() {
     assert!(came < 188_000 && came > 0, "{came}");
     wait_until("seat and place are free", || app.seats.is_empty() && app.upstreams.of_account(provider.source) == 0)
         .await;
+}
+
+/// A player that reads nothing for longer than the kernel waits for one that vanished is paused, and gets the rest.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes half a minute"]
+async fn a_pause_does_not_end_a_recording() {
+    let provider = Provider::start().await;
+    let (at, id, login) = (start(), provider.id("Panel"), provider.login());
+    let archive = format!("/timeshift/pu/{CANARY}/90/{}/77.ts", date(at, "Europe/Rome"));
+    let recording = Generator::new(200, 1_500_000).packets(40_000);
+    let mut whole = Checker::new();
+    whole.feed(&recording);
+    provider.origin.set(&archive, Serve::Clip(recording.into(), Duration::from_secs(1)));
+    let path = format!("/timeshift/{login}/90/{}/{id}.ts", date(at, "UTC"));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut player = Player::ask_from(provider.daemon.address, None, Some(4096), &request).await;
+    player.watch(20_000).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(provider.daemon.app.seats.len(), 1);
+    while player.checker.last < whole.last {
+        player.watch(1).await;
+    }
+    player.checker.assert_continuous();
 }

@@ -141,6 +141,25 @@ async fn stalled_viewers_cost_the_others_nothing() {
     drop(stalled);
 }
 
+/// A pause is no parting: a viewer that reads nothing for longer than the kernel waits for one that vanished goes on.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes half a minute"]
+async fn a_paused_viewer_has_the_time_that_it_is_given() {
+    let origin = Origin::start().await;
+    origin.set("/a", Serve::TsAt(80));
+    let daemon = Daemon::start().await;
+    daemon.set(&[("stall_cut_s", json!(600))]).await;
+    let channel = daemon.channel("A", &[&origin.url("/a")]).await;
+    let viewer = daemon.viewer("alice", 0).await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", viewer.live(channel));
+    let mut player = Player::ask_from(daemon.address, None, Some(4096), &request).await;
+    player.watch(20_000).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(daemon.app.seats.len(), 1);
+    player.watch(3_000_000).await;
+    assert!(player.checker.skipped > 0 && player.checker.torn == 0, "{:?}", player.checker);
+}
+
 /// A slow viewer whom the ring laps goes on at a random-access point; no packet is torn, each jump is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lapped_viewer_goes_on_cleanly() {
