@@ -137,6 +137,8 @@ pub(super) struct Running {
     stderr: Stderr,
     buffer: BytesMut,
     first: Option<Bytes>,
+    /// How long its exit status is waited for, once its output has ended.
+    last_words: Option<Instant>,
     status: Status,
 }
 
@@ -171,8 +173,8 @@ impl Running {
         };
         status.set(format!("{name}, process {}", child.id().unwrap_or(0)));
         let stderr = Stderr { pipe: Some(stderr), name, line: Vec::new(), last: String::new(), window: None };
-        let mut running =
-            Self { child, group, stdout, stderr, buffer: BytesMut::with_capacity(BLOCK), first: None, status };
+        let buffer = BytesMut::with_capacity(BLOCK);
+        let mut running = Self { child, group, stdout, stderr, buffer, first: None, last_words: None, status };
         let mut head = Vec::new();
         loop {
             let piece = timeout_at(limit, running.next())
@@ -211,9 +213,11 @@ impl Running {
         }
     }
 
-    /// Why there is no more output: the exit status, and the last thing it said.
+    /// Why there is no more output: the exit status, and the last thing it said. Cancel-safe: asked again, it waits on until the same
+    /// moment.
     async fn ended(&mut self) -> UpstreamError {
-        let waited = timeout(LAST_WORDS, async {
+        let until = *self.last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+        let waited = timeout_at(until, async {
             let status = self.child.wait().await;
             // What it said before its end is in the pipe.
             while self.stderr.pipe.is_some() {
@@ -379,6 +383,23 @@ mod tests {
         let line = Line { name: "x".to_owned(), argv: vec!["/no/such/program".to_owned()] };
         let said = Running::start(line, Status::default(), Instant::now() + Duration::from_secs(20)).await;
         assert!(said.err().unwrap().to_string().contains("cannot be started: /no/such/program"));
+    }
+
+    /// It closes its output and runs on, while whoever reads it is called away again and again.
+    #[tokio::test]
+    async fn last_words_are_not_waited_for_longer_by_who_looks_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let card = dir.path().join("card.ts");
+        std::fs::write(&card, include_bytes!("testcard.ts")).unwrap();
+        let mut running = run(&format!("cat {}; exec >&-; sleep 600", card.display())).await.unwrap();
+        let limit = Instant::now() + Duration::from_secs(30);
+        let said = loop {
+            assert!(Instant::now() < limit, "it is waited for without an end");
+            if let Ok(Err(said)) = timeout(Duration::from_millis(50), running.next()).await {
+                break said;
+            }
+        };
+        assert_eq!(said, UpstreamError::Command("x closed its output and runs on".to_owned()));
     }
 
     #[tokio::test]

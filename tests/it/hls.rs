@@ -9,6 +9,7 @@ use crate::{
         hls::{Hls, Make},
         origin::{Origin, Serve},
         player::Player,
+        ts::{Checker, Generator},
         wait_until,
     },
 };
@@ -114,6 +115,32 @@ async fn a_restart_is_followed_and_a_stall_is_a_fault() {
     assert_eq!((seen.lost, seen.doubled, seen.torn, seen.jumps), (0, 0, 0, 0), "{seen:?}");
     hls.stall();
     wait_until("the fault", || daemon.app.streams.rows().iter().any(|r| r.reconnects > 0)).await;
+}
+
+/// A list that has its end is given in its own time and to the last byte, also where no segment tells its length.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_an_end_is_given_in_its_time_and_whole() {
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    let (mut generator, mut whole) = (Generator::new(200, 1_500_000), Checker::new());
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for n in 0..6 {
+        let bytes = generator.packets(404);
+        whole.feed(&bytes);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
+        origin.set(&format!("/{n}.ts"), Serve::Raw([head.as_bytes(), &bytes].concat()));
+        list += &format!("#EXTINF:0.5,\n/{n}.ts\n");
+    }
+    list += "#EXT-X-ENDLIST\n";
+    origin.set("/list.m3u8", Serve::Answer("200 OK", "application/vnd.apple.mpegurl", list.into_bytes()));
+    let begun = std::time::Instant::now();
+    let mut player = watching(&daemon, &origin.url("/list.m3u8")).await;
+    while player.checker.last < whole.last {
+        player.watch(1000).await;
+        assert!(begun.elapsed() < Duration::from_secs(30) && player.checker.doubled == 0, "{:?}", player.checker);
+    }
+    player.checker.assert_continuous();
+    // The last four of half a second each.
+    assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
 
 /// What cannot be relayed is refused in words that say why.

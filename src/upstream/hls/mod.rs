@@ -57,6 +57,8 @@ pub(super) struct Hls {
     work: Work,
     pieces: mpsc::Receiver<Piece>,
     first: Option<Piece>,
+    /// Why there is no more, once the work is done.
+    end: Option<UpstreamError>,
 }
 
 impl Hls {
@@ -82,7 +84,7 @@ impl Hls {
             next: None,
             skipped: 0,
         };
-        let mut hls = Self { work: Box::pin(follower.follow(media)), pieces, first: None };
+        let mut hls = Self { work: Box::pin(follower.follow(media)), pieces, first: None, end: None };
         hls.first = Some(
             timeout_at(deadline, hls.next())
                 .await
@@ -96,11 +98,15 @@ impl Hls {
         if let Some(first) = self.first.take() {
             return Ok(first);
         }
-        tokio::select! {
-            biased;
-            Some(piece) = self.pieces.recv() => Ok(piece),
-            error = &mut self.work => Err(error),
+        if self.end.is_none() {
+            tokio::select! {
+                biased;
+                Some(piece) = self.pieces.recv() => return Ok(piece),
+                error = &mut self.work => self.end = Some(error),
+            }
         }
+        // What was given last is still to be taken.
+        self.pieces.try_recv().map_err(|_| self.end.clone().unwrap_or(UpstreamError::Ended))
     }
 }
 
@@ -311,6 +317,23 @@ mod tests {
         assert_eq!(ahead(&media(10, 6), Some(7)), Ahead::Lost(3, 0));
         assert_eq!(ahead(&media(0, 6), Some(400)), Ahead::Restarted(3));
         assert_eq!(ahead(&media(0, 0), Some(4)), Ahead::Nothing);
+    }
+
+    /// A playlist that has ended: what came last is given before its end is told.
+    #[tokio::test]
+    async fn the_last_piece_comes_before_the_end() {
+        let (give, pieces) = mpsc::channel(1);
+        let work = Box::pin(async move {
+            give.send(Piece::Seam).await.unwrap();
+            give.send(Piece::Bytes("last".into())).await.unwrap();
+            UpstreamError::Ended
+        });
+        let mut hls = Hls { work, pieces, first: None, end: None };
+        assert!(matches!(hls.next().await, Ok(Piece::Seam)));
+        assert!(matches!(hls.next().await, Ok(Piece::Bytes(bytes)) if bytes == "last"));
+        for _ in 0..2 {
+            assert!(matches!(hls.next().await, Err(UpstreamError::Ended)));
+        }
     }
 
     proptest! {

@@ -41,6 +41,8 @@ pub(super) struct Reader {
     /// A seam is due before the next bytes.
     seam: bool,
     begun: bool,
+    /// Bytes of the last segment: what one is taken to have whose length is not told.
+    usual: Option<u64>,
     /// Segments in a row that failed.
     pub failures: u32,
 }
@@ -59,7 +61,7 @@ impl From<UpstreamError> for Failed {
 
 impl Reader {
     pub fn new(ask: dial::Ask, outbound: Arc<Outbound>, give: mpsc::Sender<Piece>) -> Self {
-        Self { ask, outbound, give, keys: Vec::new(), seam: false, begun: false, failures: 0 }
+        Self { ask, outbound, give, keys: Vec::new(), seam: false, begun: false, usual: None, failures: 0 }
     }
 
     /// What comes next does not continue what came.
@@ -67,7 +69,7 @@ impl Reader {
         self.seam = self.begun;
     }
 
-    /// Gives a segment, spread over this time if its length is known. One that gave nothing yet is tried twice, unless the
+    /// Gives a segment, spread over this time by its length, or by the last one's if it does not tell its own. One that gave nothing yet is tried twice, unless the
     /// server does not know it.
     pub async fn give(&mut self, segment: &Segment, over: Duration) -> Result<(), UpstreamError> {
         let mut tried = self.attempt(segment, over).await;
@@ -110,7 +112,8 @@ impl Reader {
             return Err(UpstreamError::NotMedia("an HLS segment is larger than 256 MiB".to_owned()).into());
         }
         let mut left = length.unwrap_or(MAX_SEGMENT + 1);
-        let mut out = Out { given: false, head: Vec::new(), done: 0, length, over, start: Instant::now() };
+        let mut out =
+            Out { given: false, head: Vec::new(), done: 0, length: length.or(self.usual), over, start: Instant::now() };
         while left > 0 {
             let piece = timeout(SILENCE, response.body.next())
                 .await
@@ -138,7 +141,15 @@ impl Reader {
         if left > 0 && length.is_some() {
             return Err(Failed { error: UpstreamError::Ended, given: out.given });
         }
-        if out.given { Ok(()) } else { Err(no_media(&response.headers, &out.head).into()) }
+        if !out.given {
+            return Err(no_media(&response.headers, &out.head).into());
+        }
+        self.usual = Some(out.done);
+        if !over.is_zero() {
+            // It may have been shorter than it was taken to be.
+            sleep_until(out.start + over).await;
+        }
+        Ok(())
     }
 
     /// Gives what is known to be media.
