@@ -23,8 +23,10 @@ use super::{
 /// Segments of a playlist, and older ones that can still be fetched.
 const LISTED: usize = 6;
 const GRACE: usize = 3;
-/// Seconds of 2026-01-01: numbers begin at the seconds since, so that they grow over every restart and stay below 2^31.
+/// Seconds of 2026-01-01: numbers begin at the quarters of a second since, so that they grow over every restart (no segment that is
+/// cut by time is as short as that) and stay below 2^31 until 2043.
 const ERA: u64 = 1_767_225_600;
+const QUARTER_US: u64 = 250_000;
 
 pub struct Cutter {
     ring_bytes: u64,
@@ -78,7 +80,7 @@ impl Cut {
 
 impl Cutter {
     pub fn new(ring_bytes: usize) -> Self {
-        let start = epoch_us(SystemTime::now()) / 1_000_000 - ERA;
+        let start = first_number(SystemTime::now());
         Self {
             ring_bytes: ring_bytes as u64,
             open: None,
@@ -260,6 +262,11 @@ fn before_jump(ring: &Ring, from: u64, to: u64, pcr_pid: u16) -> (u64, u64) {
         at += PACKET as u64;
     }
     (to, ran / 27)
+}
+
+/// The number of the first segment of a stream that begins now.
+fn first_number(now: SystemTime) -> u64 {
+    (epoch_us(now) - ERA * 1_000_000) / QUARTER_US
 }
 
 fn epoch_us(at: SystemTime) -> u64 {

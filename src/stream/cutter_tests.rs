@@ -14,8 +14,9 @@ fn began() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(ERA)
 }
 
-/// Twenty packets a second of media time, a random-access point at each whole one of `gop` packets.
+/// `rate` packets a second of media time, a random-access point at each whole one of `gop` packets.
 struct Source {
+    rate: u64,
     gop: u64,
     made: u64,
     ticks: u64,
@@ -24,7 +25,7 @@ struct Source {
 
 impl Source {
     fn new(gop: u64) -> Self {
-        Self { gop, made: 0, ticks: 0, counters: [0; 2] }
+        Self { rate: 20, gop, made: 0, ticks: 0, counters: [0; 2] }
     }
 
     fn packets(&mut self, n: u64) -> Vec<u8> {
@@ -48,7 +49,7 @@ impl Source {
             out.extend(p);
             self.counters[1] = (self.counters[1] + 1) & 15;
             self.made += 1;
-            self.ticks += 27_000_000 / 20;
+            self.ticks += 27_000_000 / self.rate;
         }
         out
     }
@@ -102,6 +103,23 @@ fn segments_begin_at_random_access_points_and_lose_nothing() {
     let first = reel.listed()[0].number;
     assert!(reel.listed().iter().zip(first..).all(|(s, n)| s.number == n));
     assert!(bench.cutter.publish(bench.intake.ring(), true).is_none(), "nothing new");
+}
+
+/// Segments of less than a second, the shortest that can be set: whenever the stream ends and begins again, numbers go on.
+#[test]
+fn numbers_grow_over_a_restart() {
+    let mut bench = Bench::new(RING);
+    let first = first_number(began());
+    (bench.cutter.next_number, bench.cutter.breaks) = (first, first);
+    let mut source = Source { rate: 100, ..Source::new(45) };
+    for n in 1..=20 {
+        bench.intake.push(&source.packets(90), bench.now);
+        bench.cutter.follow(&bench.intake, Duration::from_millis(500), bench.wall);
+        bench.cutter.publish(bench.intake.ring(), true);
+        let last = bench.cutter.cut.back().map_or(first, |cut| cut.number);
+        assert!(first_number(began() + Duration::from_millis(900 * n)) > last, "{n}");
+    }
+    assert!(bench.cutter.next_number - first >= 30, "short ones");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::upstream::UpstreamError;
 
 /// A source that lasted this long starts again with the shortest pause.
 const GOOD_RUN: Duration = Duration::from_secs(10);
+/// The shortest rest, whatever is set: without any, sources that refuse would be asked in a circle.
+const LEAST_REST: Duration = Duration::from_secs(1);
 /// The longest rest: so many times the shortest one.
 const MOST_RESTS: u32 = 16;
 
@@ -81,7 +83,7 @@ impl Failover {
         }
         let times = (1 << standing.faults.min(8)).min(MOST_RESTS);
         standing.faults += 1;
-        standing.rested = rest * times;
+        standing.rested = rest.max(LEAST_REST) * times;
         standing.rests_until = Some(now + standing.rested);
     }
 
@@ -161,6 +163,20 @@ mod tests {
         // After a good run it begins with the shortest pause again.
         f.blame(0, GOOD_RUN, REST, t);
         assert!(f.lost(0, t).pause <= Duration::from_millis(200));
+    }
+
+    /// Where no rest is wanted, sources that refuse at once are still not asked in a circle.
+    #[test]
+    fn without_a_rest_there_are_pauses_all_the_same() {
+        let mut f = Failover::new(3);
+        let (t, mut at, mut source, mut tries) = (Instant::now(), Duration::ZERO, 0, 0);
+        while at < 60 * SECOND {
+            f.blame(source, Duration::ZERO, Duration::ZERO, t + at);
+            let plan = f.lost(source, t + at);
+            (source, tries) = (plan.order[0], tries + 1);
+            at += plan.pause + Duration::from_millis(1);
+        }
+        assert!(tries < 60, "{tries}");
     }
 
     /// Two bad sources: each move needs a rest that is over, and rests double.

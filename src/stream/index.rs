@@ -219,7 +219,7 @@ impl Index {
             for section in self.pat.push(packet, 0) {
                 let section = self.versions.tell(&section);
                 // Of a PAT in several sections the first is what a decoder begins with.
-                if section[6] == 0 && section != self.tables.pat {
+                if section[6] == 0 && *section != *self.tables.pat {
                     self.adopt_pat(section);
                 }
             }
@@ -227,7 +227,7 @@ impl Index {
             for section in self.pmts[i].1.push(packet, 2) {
                 let section = self.versions.tell(&section);
                 let mut told = self.tables.pmts.iter();
-                if !told.any(|(p, s)| *p == pid && *s == section) {
+                if !told.any(|(p, s)| *p == pid && **s == *section) {
                     self.adopt_pmt(pid, section);
                 }
             }
@@ -244,7 +244,7 @@ impl Index {
             }
         }
         let tables = Arc::make_mut(&mut self.tables);
-        tables.pat = section;
+        tables.pat = section.into();
         tables.pmts.retain(|(pid, pmt)| listed.contains(&(psi::number(pmt), *pid)));
         self.assign_roles();
     }
@@ -257,7 +257,7 @@ impl Index {
         }
         let tables = Arc::make_mut(&mut self.tables);
         tables.pmts.retain(|(p, s)| (psi::number(s), *p) != own);
-        tables.pmts.push((pid, section));
+        tables.pmts.push((pid, section.into()));
         // Together by PID, in the PAT's order.
         tables.pmts.sort_by_key(|(p, s)| {
             let place = |wanted: (u16, u16)| listed.iter().position(|l| *l == wanted);

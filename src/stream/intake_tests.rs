@@ -163,6 +163,45 @@ fn what_is_legal_passes_byte_for_byte() {
     }
 }
 
+/// Thirty-two programmes whose tables change again and again: what entries remember of them is no more than what came.
+#[test]
+fn tables_that_change_cost_what_they_are_long() {
+    use super::super::psi::tests::section;
+    let (mut intake, now) = (Intake::new(40_000 * PACKET).unwrap(), Instant::now());
+    let (mut counters, mut came) = (std::collections::HashMap::new(), 0);
+    let mut tell = |intake: &mut Intake, pid: u16, section: &[u8]| {
+        let mut out = Vec::new();
+        psi::packetize(pid, section, false, &mut out);
+        for packet in out.chunks_exact_mut(PACKET) {
+            let counter = counters.entry(pid).or_insert(0u8);
+            packet[3] = packet[3] & 0xf0 | *counter;
+            *counter = (*counter + 1) & 15;
+        }
+        came += out.len();
+        intake.push(&out, now);
+    };
+    let mut pat = vec![0, 1, 0xc1, 0, 0];
+    (0..32).for_each(|n| pat.extend([0, n + 1, 0xe1, n]));
+    tell(&mut intake, 0, &section(0, &pat));
+    for round in 0..20u8 {
+        for n in 0..32 {
+            let mut pmt = vec![0, n + 1, 0xc1 | round << 1, 0, 0, 0xe2, 0, 0xf3, 0x80];
+            pmt.resize(9 + 0x380, round);
+            pmt.extend([0x1b, 0xe2, n, 0xf0, 0]);
+            tell(&mut intake, 0x100 + u16::from(n), &section(2, &pmt));
+            let mut picture = [0xff; PACKET];
+            picture[..6].copy_from_slice(&[0x47, 0x42, 0, 0x30 | n & 15, 7, 0x40]);
+            intake.push(&[&picture[..], &[0x47, 0x1f, 0xff, 0x10].repeat(47).repeat(22)].concat(), now);
+        }
+    }
+    let mut held: Vec<_> = intake.index().accesses_from(0).flat_map(|a| a.tables.pmts.iter().map(|(_, s)| s)).collect();
+    assert!(held.len() > 10_000, "{} tables of entries", held.len());
+    held.sort_by_key(|s| s.as_ptr());
+    held.dedup_by_key(|s| s.as_ptr());
+    let bytes: usize = held.iter().map(|s| s.len()).sum();
+    assert!(bytes <= came, "{bytes} of {came}");
+}
+
 /// A source that is entered anywhere: what viewers miss of it ends with its first random-access point, and not a packet later.
 #[test]
 fn a_seam_costs_what_lies_before_the_first_random_access_point() {

@@ -216,9 +216,16 @@ impl Life {
     fn put(&mut self, piece: Piece, now: Instant) {
         match piece {
             Piece::Bytes(chunk) => self.push(&chunk, now),
-            // Before the first byte there is nothing to be continued.
-            Piece::Seam if self.intake.ring().head() > 0 => self.intake.seam(),
-            Piece::Seam => {}
+            Piece::Seam => self.seam(),
+        }
+    }
+
+    /// What follows does not continue what came.
+    fn seam(&mut self) {
+        // Before the first byte there is nothing to be continued.
+        if self.stream.meter.in_bytes.load(Relaxed) > 0 {
+            self.cutter.seam(&self.intake);
+            self.intake.seam();
         }
     }
 
@@ -306,7 +313,8 @@ impl Life {
             return Some(verdict);
         }
         let hold = Duration::from_secs(settings.hold_s.into());
-        if self.failing_since.is_some_and(|t| now.saturating_duration_since(t) >= hold) {
+        // One that is not live yet holds nobody: it ends with its plan.
+        if self.is_live() && self.failing_since.is_some_and(|t| now.saturating_duration_since(t) >= hold) {
             tracing::warn!(
                 stream = self.stream.name,
                 held_s = hold.as_secs(),
@@ -318,7 +326,8 @@ impl Life {
             let idle = now.saturating_duration_since(*self.idle_since.get_or_insert(now));
             // Its place may be wanted by a viewer of the same account.
             let over = idle >= Duration::from_secs(settings.linger_s.into())
-                || self.feed.as_ref().is_some_and(Feed::is_wanted_elsewhere);
+                || self.feed.as_ref().is_some_and(Feed::is_wanted_elsewhere)
+                || self.opening.is_some() && self.stream.accounts().any(|id| self.shared.upstreams.is_wanted(id));
             // Nobody watches a stream that failed: it is not worth repairing.
             if (over || self.failing_since.is_some()) && self.shared.close_if_unwanted(&self.stream, &self.joins) {
                 return Some(Phase::Gone);

@@ -1,7 +1,7 @@
 //! The stream engine: one upstream, any number of viewers, every byte written straight to their sockets.
 //!
 //! Owns the registry of running streams and the [`Ticket`] that admits a viewer to one. Must not enter: accounts, SQL,
-//! routes, JSON. Invariants: a source has at most one stream, and that keeps its place until its upstream is closed; a stream
+//! routes, JSON. Invariants: a first source has at most one stream, and that keeps its place until its upstream is closed; a stream
 //! closes only when, under the registry's lock, nobody holds a ticket for it and no join waits in its inbox, so that a viewer
 //! either joins a live stream or starts a new one.
 
@@ -427,6 +427,11 @@ impl Stream {
 
     fn is_wanted(&self) -> bool {
         Arc::strong_count(&self.interest) > 1
+    }
+
+    /// The accounts whose places it may hold.
+    fn accounts(&self) -> impl Iterator<Item = SourceId> {
+        self.origins.iter().filter_map(|origin| origin.account)
     }
 }
 

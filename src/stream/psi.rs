@@ -3,6 +3,8 @@
 //! Owns what a viewer must be told before the first picture. Must not enter: rings, viewers. Invariant: a table that is
 //! kept has a correct checksum; memory per stream is bounded by [`MAX_PROGRAMS`] sections of 1,024 bytes.
 
+use std::sync::Arc;
+
 use super::ts::{PACKET, Packet};
 
 /// Programmes of a multiplex that are followed.
@@ -42,12 +44,13 @@ fn is_audio(stream_type: u8) -> bool {
     matches!(stream_type, 0x03 | 0x04 | 0x0f | 0x11 | 0x1c | 0x81 | 0x82 | 0x84 | 0x87 | 0x88)
 }
 
-/// The tables in force: what precedes every start.
+/// The tables in force: what precedes every start. Many of these stand beside the ring, so what did not change between two of them is
+/// shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
-    pub pat: Vec<u8>,
+    pub pat: Arc<[u8]>,
     /// In the PAT's order; sections that have come.
-    pub pmts: Vec<(u16, Vec<u8>)>,
+    pub pmts: Vec<(u16, Arc<[u8]>)>,
 }
 
 /// The programme map of one PAT: number and PID of each PMT, in order.

@@ -73,7 +73,8 @@ impl<'a> Packet<'a> {
             | u64::from(b[2]) << 9
             | u64::from(b[3]) << 1
             | u64::from(b[4] >> 7);
-        Some(base * 300 + (u64::from(b[4] & 1) << 8 | u64::from(b[5])))
+        // An extension of 300 and more is none: what counts beyond the wrap would lie in no clock.
+        Some(base * 300 + (u64::from(b[4] & 1) << 8 | u64::from(b[5])) % 300)
     }
 
     /// The time stamp of the PES packet that begins here, in 90 kHz ticks; of a scrambled one nothing is known.
@@ -289,6 +290,9 @@ mod tests {
         );
         assert_eq!(packet.pcr(), Some(3 * 300 + 5));
         assert_eq!(packet.payload().len(), PACKET - 12);
+        let mut last = p;
+        last[6..12].fill(0xff);
+        assert_eq!(Packet(&last).pcr(), Some(((1 << 33) - 1) * 300 + 211), "never beyond the wrap");
         assert!(flagged(&p).unwrap()[5] & 0x80 != 0);
         let a = announcement(0x123, 5);
         assert_eq!((Packet(&a).pid(), Packet(&a).counter(), Packet(&a).has_payload()), (0x123, 5, false));

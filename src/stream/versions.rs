@@ -106,9 +106,14 @@ impl Versions {
 
 /// Renumbers the sections of one PID as its packets pass.
 #[derive(Default)]
-pub struct Renumber(Option<Open>);
+pub struct Renumber {
+    open: Option<Open>,
+    /// Counter of the last packet, and what was open before it.
+    last: Option<(u8, Option<Open>)>,
+}
 
 /// A section that has begun.
+#[derive(Clone, Copy)]
 struct Open {
     at: usize,
     len: usize,
@@ -124,6 +129,11 @@ impl Renumber {
         if payload == 0 {
             return;
         }
+        // A packet may come twice (13818-1 §2.4.3.3): it is changed as it was the first time.
+        match self.last {
+            Some((counter, before)) if counter == view.counter() => self.open = before,
+            _ => self.last = Some((view.counter(), self.open)),
+        }
         let mut at = PACKET - payload;
         if !view.starts_unit() {
             self.go_on(&mut packet[at..]);
@@ -132,7 +142,7 @@ impl Renumber {
         let first = at + 1 + usize::from(packet[at]);
         let Some(tail) = packet.get_mut(at + 1..first) else { return };
         self.go_on(tail);
-        self.0 = None;
+        self.open = None;
         at = first;
         while let Some(head) = packet.get(at..at + 8).filter(|h| h[0] != 0xff) {
             let len = 3 + (usize::from(head[1] & 0x0f) << 8 | usize::from(head[2]));
@@ -142,7 +152,7 @@ impl Renumber {
             let version = (version(head) + versions.shift(head)) & 31;
             let change = head[5] ^ with_version(head[5], version);
             let crc = psi::crc32_of_change(change, len - 4 - 6).to_be_bytes();
-            self.0 = Some(Open { at: 0, len, version, crc });
+            self.open = Some(Open { at: 0, len, version, crc });
             let end = (at + len).min(PACKET);
             self.go_on(&mut packet[at..end]);
             at = end;
@@ -150,7 +160,7 @@ impl Renumber {
     }
 
     fn go_on(&mut self, bytes: &mut [u8]) {
-        let Some(open) = &mut self.0 else { return };
+        let Some(open) = &mut self.open else { return };
         for byte in bytes {
             if open.at == 5 {
                 *byte = with_version(*byte, open.version);
@@ -159,7 +169,7 @@ impl Renumber {
             }
             open.at += 1;
             if open.at == open.len {
-                self.0 = None;
+                self.open = None;
                 return;
             }
         }
@@ -211,7 +221,9 @@ mod tests {
     proptest! {
         /// However sections lie in packets, renumbering them on their way gives what the whole section would be.
         #[test]
-        fn packets_are_renumbered_in_place(streams in 1usize..190, from in 0u8..32, other in 0u8..32, junk in 0usize..40) {
+        fn packets_are_renumbered_in_place(
+            streams in 1usize..190, from in 0u8..32, other in 0u8..32, junk in 0usize..40, twice in any::<u8>(),
+        ) {
             let list: Vec<(u8, u16)> = (0..streams).map(|i| (0x1b, 0x100 + i as u16)).collect();
             let old = tables::pmt(0x101, &[(2, 0x101)]);
             let new = numbered(tables::pmt(0x100, &list), from);
@@ -229,8 +241,13 @@ mod tests {
             for (n, packet) in out.chunks_exact(PACKET).enumerate() {
                 let mut packet: [u8; PACKET] = packet.try_into().unwrap();
                 packet[3] |= n as u8 & 15;
+                let mut again = packet;
                 renumber.pass(&mut packet, &versions);
                 found.extend(gather.push(Packet(&packet), 2));
+                if twice >> n & 1 == 1 {
+                    renumber.pass(&mut again, &versions);
+                    prop_assert_eq!(again, packet, "a repeated packet is the same again");
+                }
             }
             prop_assert_eq!(found, vec![expected]);
             let mut rubbish = [0x47u8; PACKET];

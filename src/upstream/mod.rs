@@ -152,6 +152,11 @@ impl Upstreams {
         self.slots.used(account)
     }
 
+    /// Whether a viewer waits for a place of this account.
+    pub fn is_wanted(&self, account: SourceId) -> bool {
+        self.slots.is_wanted(account)
+    }
+
     /// Whether one more upstream of this account could be opened at once.
     pub fn has_place(&self, account: SourceId) -> bool {
         self.slots.has_place(account)

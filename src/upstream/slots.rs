@@ -174,6 +174,11 @@ impl Slots {
         self.lock().get(&id).is_none_or(|a| a.has_room() && a.queue.is_empty())
     }
 
+    /// Whether a viewer waits for a place of the account.
+    pub fn is_wanted(&self, id: SourceId) -> bool {
+        self.lock().get(&id).is_some_and(|a| !a.queue.is_empty())
+    }
+
     /// Places of the account that are held.
     pub fn used(&self, id: SourceId) -> usize {
         self.lock().get(&id).map_or(0, |a| a.held.len())

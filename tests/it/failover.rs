@@ -173,6 +173,35 @@ async fn bad_openings_are_passed_over() {
     }
 }
 
+/// A source that ends before a viewer could begin: the next one is tried whatever `hold_s` is, once, and nothing of the first is in its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_ends_before_it_began_is_passed_over() {
+    let (origin, daemon) = (Origin::start().await, Daemon::start().await);
+    daemon.set(&[("hold_s", json!(0))]).await;
+    let mut bytes = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n".to_vec();
+    // Half a packet is the last of it.
+    let packet = [&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
+    bytes.extend([&packet.repeat(40)[..], &packet[..100]].concat());
+    for path in ["/a", "/c"] {
+        origin.set(path, Serve::Raw(bytes.clone()));
+    }
+    origin.set("/b", Serve::Ts(Frame::Close));
+    let viewer = daemon.viewer("alice", 0).await;
+    let channel = daemon.channel("A", &[&origin.url("/a"), &origin.url("/b")]).await;
+    let mut player = Player::get(daemon.address, &viewer.live(channel)).await;
+    assert_eq!(player.status, 200, "{}", player.head);
+    player.watch(100_000).await;
+    player.checker.assert_good_start();
+    assert!(player.checker.first.unwrap() < 10, "the first picture is lost: {:?}", player.checker);
+    // Where none is left, that is said at once.
+    let lone = daemon.channel("B", &[&origin.url("/c")]).await;
+    let player = Player::get(daemon.address, &viewer.live(lone)).await;
+    assert_eq!(player.status, 502, "{}", player.head);
+    let asked =
+        ["/a", "/c"].map(|path| origin.heads().iter().filter(|h| h.starts_with(&format!("GET {path} "))).count());
+    assert_eq!(asked, [1, 1]);
+}
+
 /// A collapse of the bit rate, and then the health of what took over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collapsed_bit_rate_moves_a_stream() {

@@ -7,6 +7,7 @@ use yagi_api::{CategoryDraft, CategoryId, ChannelId, OutputFormat, UserDraft, Us
 use crate::support::{
     daemon::{Account, Daemon},
     engine::{Engine, Play, Stop},
+    hls::{Hls, Make},
     origin::{Frame, Origin, Serve},
     player::Player,
     raw::{Answer, ask},
@@ -219,6 +220,23 @@ async fn numbers_go_on_when_the_upstream_comes_back() {
     assert!(daemon.app.seats.is_empty());
     let again = list(&daemon, HOME, &path).await;
     assert!(again.sequence > last.sequence && again.breaks >= last.breaks, "{last:?} {again:?}");
+}
+
+/// A seam within a source is told to players, also where no clock tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_says_of_its_seams_is_handed_on() {
+    let (hls, daemon) = (Hls::start(Make::Plain).await, Daemon::start().await);
+    daemon.set(&[("hls_segment_s", json!(1))]).await;
+    let channel = daemon.channel("One", &[&hls.url("/live.m3u8")]).await;
+    let viewer = daemon.viewer("alice", 0).await;
+    let path = path(&viewer, channel);
+    assert!(list(&daemon, HOME, &path).await.segments.iter().all(|s| !s.2));
+    hls.once(Make::Discontinuity);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !list(&daemon, HOME, &path).await.segments.iter().any(|s| s.2) {
+        assert!(Instant::now() < limit, "no discontinuity is told");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,6 +93,20 @@ async fn a_lingering_stream_gives_its_place_up() {
     wait_until("one lingers", || provider.daemon.app.streams.rows().len() == 1).await;
 }
 
+/// Who leaves a channel that is still opening leaves its place too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_that_nobody_waits_for_gives_its_place_up() {
+    let provider = Provider::of(1).await;
+    provider.daemon.set(&[("linger_s", json!(600))]).await;
+    provider.origin.set("/2.ts", Serve::Silent);
+    let path = provider.viewer.live(provider.channel(2));
+    let ask = Player::get(provider.daemon.address, &path);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), ask).await.is_err());
+    let mut player = provider.get(1).await;
+    assert_eq!(player.status, 200, "{}", player.head);
+    player.watch(20_000).await;
+}
+
 /// A place is free again however its stream ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_place_outlives_its_upstream() {

@@ -2,7 +2,7 @@
 //!
 //! Owns what is done about a failed source, a bad one, and one that an administrator does not want. Must not enter: which source
 //! is next (see `failover`), how one is opened. Invariant: a source that gives anything is left only when the next one is open,
-//! unless both cannot be held at once; there are never two upstreams of one address.
+//! unless both cannot be held at once; a stream never has two upstreams of one address.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -61,9 +61,10 @@ impl Life {
         tracing::info!(stream = self.stream.name, source = label, "upstream opened");
         self.stream.meter.source_index.store(u32::try_from(source).unwrap_or(u32::MAX), Relaxed);
         self.stream.meter.say(|w| w.source = label);
-        if self.is_live() {
-            self.cutter.seam(&self.intake);
-            self.intake.seam();
+        self.seam();
+        if !self.is_live() {
+            // It has its own time to show where a viewer can begin.
+            self.first_packet = None;
         }
         self.gather.begin(feed.has_mark(), now);
         if let Some(old) = self.feed.replace(feed) {
