@@ -17,7 +17,7 @@ use crate::{
     events::Events,
     guide::Guide,
     hls::Hls,
-    http::{Addressing, Base, Network, Packs, Prepared, tls::Certificate},
+    http::{Addressing, Base, Network, Packs, tls::Certificate},
     library::Library,
     logos::Logos,
     logs::Logs,
@@ -60,8 +60,8 @@ pub struct App {
     pub own: Base,
     /// Pieces of lists that players fetch again and again.
     pub packs: Packs,
-    /// Guides.
-    pub prepared: Prepared,
+    /// Runs of guides.
+    pub guides: Packs,
     /// Networks whose members may use a network tuner.
     pub tuner_networks: Vec<Network>,
     /// Of the TLS listeners, if there are any.

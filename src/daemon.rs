@@ -34,8 +34,9 @@ use crate::{
     guide::Guide,
     hdhr::discovery,
     hls::Hls,
-    http::{Base, Packs, Prepared, serve, tls::Certificate},
+    http::{Base, Packs, serve, tls::Certificate},
     library::Library,
+    lists,
     logos::Logos,
     logs::Logs,
     metrics::Metrics,
@@ -146,7 +147,7 @@ impl Daemon {
             tls_addresses: tls_addresses.clone(),
             own: Base::own(&addresses, &tls_addresses),
             packs: Packs::default(),
-            prepared: Prepared::default(),
+            guides: Packs::of(lists::GUIDES),
             tuner_networks: config.hdhr.networks.iter().filter_map(|n| n.parse().ok()).collect(),
             certificate,
             watchers: admin::Watchers::default(),
@@ -383,6 +384,7 @@ fn serve_all(
     tasks.push(tokio::spawn(app.hls.clone().run(stopping.clone())));
     tasks.push(tokio::spawn(follow_settings(app.clone(), stopping.clone())));
     tasks.push(tokio::spawn(keep_seen(app.clone(), stopping.clone())));
+    tasks.push(tokio::spawn(lists::keep_ready(app.clone(), stopping.clone())));
     tasks.extend(announce_tuner(app, stopping));
     tasks
 }

@@ -4,6 +4,7 @@
 //! surfaces (`routes`, `live`, `admin`) → features (`xtream`, `playlist`, `guide`, `auth`) → `library`, `stream` →
 //! `store`, `upstream` → toolbox (`http`, `events`, `seats`, `logs`, `config`, `secret`).
 
+mod abreast;
 pub mod admin;
 pub mod app;
 pub mod archive;

@@ -1,9 +1,9 @@
 //! What players fetch and keep: the Xtream API's lists, playlists, the guide.
 //!
-//! Owns who may have them, their headers, and which answers are kept. Must not enter: their text. Invariants: without a
-//! login no answer tells anything of the line-up; a kept guide's key names everything that it depends on.
+//! Owns who may have them, and their headers. Must not enter: their text. Invariant: without a login no answer tells anything
+//! of the line-up.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -11,10 +11,12 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use yagi_api::OutputFormat;
+use tokio::sync::{broadcast, watch};
+use yagi_api::{Event, OutputFormat};
 
 use crate::{
     app::App,
+    aside,
     auth::Denied,
     clock::epoch_now,
     guide::{
@@ -22,7 +24,7 @@ use crate::{
         write::{Asked, Window},
     },
     http::{
-        Base, Body, Reply, Request, gzip,
+        Base, Body, Params, Reply, Request, gzip,
         reply::{no_content, reply, text},
     },
     library::{Catalog, Viewer},
@@ -33,6 +35,9 @@ use crate::{
     },
     xtream,
 };
+
+/// Bytes of guides that are kept packed.
+pub const GUIDES: usize = 32 << 20;
 
 /// The address that links in this answer carry.
 pub fn base(app: &App, request: &Request) -> Base {
@@ -53,17 +58,6 @@ fn admit(app: &App, request: &Request, token: Option<&str>) -> Result<(Arc<Catal
 /// A list: written as it is taken, which costs less than to keep it. Packed ones are made of pieces that were packed before.
 fn listed(app: &App, packed: bool, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
     if packed { Body::pull(app.packs.pack(pieces)) } else { Body::pull(pieces) }
-}
-
-/// A guide: packed if the client reads that, and from the shelf if it is there.
-fn kept(app: &App, packed: bool, key: String, edition: (u64, u64), pieces: impl FnOnce() -> xtream::Pieces) -> Body {
-    let key = format!("{edition:?} {key}");
-    match (app.prepared.get(&key), packed) {
-        (Some(bytes), true) => Body::Full(bytes),
-        (Some(bytes), false) => Body::pull(gzip::unpack(bytes)),
-        (None, true) => Body::pull(app.prepared.keep(key, edition, gzip::pack(pieces()))),
-        (None, false) => Body::pull(app.prepared.gather(key, edition, pieces())),
-    }
 }
 
 fn coded(reply: &mut Reply, packed: bool) {
@@ -175,8 +169,9 @@ pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
         reply
     } else {
-        let (key, at) = (guide::write::key(&catalog, &viewer, &asked), (catalog.edition, app.guide.generation()));
-        let body = kept(app, packed, key, at, || Box::new(guide::write::pieces(&app.guide, catalog, viewer, asked)));
+        let body = Body::pull(
+            app.guides.runs(guide::write::runs(&app.guide, catalog, viewer, asked, app.guides.hasher()), packed),
+        );
         let media = if file { "application/gzip" } else { "application/xml; charset=utf-8" };
         reply(StatusCode::OK, media, body)
     };
@@ -189,6 +184,62 @@ pub fn guide(app: &App, request: &Request, token: Option<&str>) -> Reply {
         }
     }
     reply
+}
+
+/// Changes within this time are one.
+const QUIET: Duration = Duration::from_secs(1);
+/// Line-ups that are prepared, of those that viewers have.
+const CLASSES: usize = 8;
+
+/// Prepares lists and the guide after changes, once somebody has asked for such: who asks next finds the pieces packed.
+pub async fn keep_ready(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    let mut events = app.events.subscribe();
+    let mut ready = None;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Err(broadcast::error::RecvError::Closed) => return,
+                Ok(event) if !matches!(&*event, Event::Change { .. }) => continue,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            },
+            _ = async { stopping.wait_for(|s| *s).await.is_ok() } => return,
+        }
+        // What comes in the meantime is one change with it.
+        tokio::time::sleep(QUIET).await;
+        while events.try_recv().is_ok() {}
+        let catalog = app.library.catalog();
+        let edition = (catalog.edition, app.guide.generation());
+        if ready.replace(edition) != Some(edition) {
+            let app = Arc::clone(&app);
+            aside::run(move || prepare(&app, &catalog)).await;
+        }
+    }
+}
+
+fn prepare(app: &App, catalog: &Arc<Catalog>) {
+    let mut viewers: Vec<&Arc<Viewer>> = Vec::new();
+    for viewer in catalog.viewers() {
+        if viewers.len() < CLASSES && !viewers.iter().any(|v| v.class() == viewer.class()) {
+            viewers.push(viewer);
+        }
+    }
+    for viewer in viewers {
+        if app.packs.is_used() {
+            // Rows of one line-up are the same for all who have it, but for logos that are served.
+            let (streams, all) = (Params::parse("action=get_live_streams"), Params::default());
+            let ask = |params| {
+                let (guide, base, now) = (&app.guide, &app.own, epoch_now());
+                xtream::Ask { catalog, guide, viewer, params, base, active: 0, now, agent: "" }
+            };
+            app.packs.pack(xtream::player_api(ask(&streams))).for_each(drop);
+            app.packs.pack(xtream::panel_api(ask(&all))).for_each(drop);
+        }
+        if app.guides.is_used() {
+            let asked = Asked { now: epoch_now(), window: Window::ALL, base: app.own.to_string() };
+            let (catalog, viewer, hasher) = (Arc::clone(catalog), Arc::clone(viewer), app.guides.hasher());
+            app.guides.runs(guide::write::runs(&app.guide, catalog, viewer, asked, hasher), true).for_each(drop);
+        }
+    }
 }
 
 /// The weak comparison of RFC 9110 §8.8.3.2.

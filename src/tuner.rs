@@ -13,7 +13,6 @@ use crate::{
     hdhr::{self, Device, discovery::Announced},
     http::{
         Base, Body, Reply, Request,
-        base::bracketed,
         reply::{json, reply, text},
     },
     library::{Catalog, Viewer},
@@ -79,10 +78,8 @@ pub fn announced(app: &Arc<App>) -> Announced {
         let viewer = catalog.viewer(&config.announce)?;
         let token = viewer.token.as_ref()?;
         let active = viewer.status(epoch_now()) == yagi_api::UserStatus::Active;
-        let port =
-            app.addresses.iter().find(|a| a.ip().is_unspecified() || a.ip() == ip).or(app.addresses.first())?.port();
-        let own = || Base { scheme: "http", host: bracketed(ip), port, prefix: String::new() };
-        let base = app.addressing.load().public.clone().unwrap_or_else(own);
+        let public = app.addressing.load().public.clone();
+        let base = public.or_else(|| Base::at(ip, &app.addresses, &app.tls_addresses))?;
         active.then(|| Device::new(viewer, token.expose(), &base.to_string(), config.tuners))
     })
 }

@@ -303,7 +303,7 @@ fn gzip_is_the_same_text_in_pieces() {
         || write::pieces(&guide, Arc::clone(&catalog), Arc::clone(catalog.viewer("alice").unwrap()), asked(NOW));
     let sizes: Vec<_> = pieces().map(|p| p.len()).collect();
     assert!(sizes.len() > 5 && sizes.iter().all(|n| *n <= 64 << 10), "{sizes:?}");
-    let packed: Vec<_> = crate::http::gzip::pack(pieces()).collect();
+    let packed: Vec<_> = crate::http::Packs::default().pack(pieces()).collect();
     assert!(packed.len() > 1);
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed.concat()[..]), &mut text).unwrap();

@@ -1,11 +1,11 @@
 //! Writes a viewer's line-up as XMLTV, piece by piece.
 //!
-//! Owns the shape of `xmltv.php`: DTD order, escaping, gzip, ETag. Must not enter: HTTP, logins, what programmes there are.
-//! Invariants: whatever the guide holds, the output is well-formed XML 1.0; all channels come before all programmes; one
-//! piece and one programme are in memory, not the guide.
+//! Owns the shape of `xmltv.php`: DTD order, escaping, ETag, and what a run of it depends on. Must not enter: HTTP, logins, what programmes there are.
+//! Invariants: whatever the guide holds, the output is well-formed XML 1.0; all channels come before all programmes;
+//! some pieces are in memory, not the guide.
 
 use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
 };
 
@@ -13,9 +13,12 @@ use bytes::Bytes;
 use yagi_api::{Channel, Programme};
 
 use super::{Guide, Programmes, shelf::Shelf, testcard, time, walk};
-use crate::library::{Catalog, Viewer};
+use crate::{
+    http::packs::{self, Hasher, ends_piece},
+    library::{Catalog, Viewer},
+};
 
-const PIECE: usize = 32 << 10;
+const PIECE: usize = 48 << 10;
 const DAY: i64 = 24 * 3600;
 
 /// Which programmes are wanted: epoch seconds, moved by whole hours so that an answer stays the same for one.
@@ -48,113 +51,169 @@ pub struct Asked {
     pub base: String,
 }
 
-/// `xmltv.php` for a viewer.
+/// `xmltv.php` for a viewer, in runs: whoever knows what one was made of knows its text.
+pub fn runs(
+    guide: &Guide,
+    catalog: Arc<Catalog>,
+    viewer: Arc<Viewer>,
+    asked: Asked,
+    hasher: Hasher,
+) -> impl Iterator<Item = packs::Run> + Send + 'static {
+    const HEAD: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE tv SYSTEM \"xmltv.dtd\">\n\
+                          <tv generator-info-name=\"Yagi\">\n";
+    let whole = Arc::new(Whole { shelf: guide.0.shelf.load_full(), catalog, viewer, asked, hasher });
+    let once = |text: &'static [u8]| {
+        let text = Box::new(std::iter::once(Bytes::from_static(text)));
+        std::iter::once(packs::Run { causes: None, text })
+    };
+    once(HEAD)
+        .chain(Runs { whole: Arc::clone(&whole), part: Part::Channels, next: 0 })
+        .chain(Runs { whole, part: Part::Programmes, next: 0 })
+        .chain(once(b"</tv>\n"))
+}
+
+/// Its text.
+#[cfg(test)]
 pub fn pieces(
     guide: &Guide,
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
     asked: Asked,
 ) -> impl Iterator<Item = Bytes> + Send + 'static {
-    Writer {
-        shelf: guide.0.shelf.load_full(),
-        catalog,
-        viewer,
-        asked,
-        part: Part::Head,
-        next: 0,
-        id: String::new(),
-        open: None,
-        out: Vec::with_capacity(PIECE + 8192),
+    runs(guide, catalog, viewer, asked, Hasher::default()).flat_map(|run| run.text)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Part {
+    Channels,
+    Programmes,
+}
+
+impl Part {
+    /// Whether a run ends behind the channel of this number. It depends on nothing else, so that a change of one channel touches its
+    /// own run alone.
+    fn ends(self, number: u32) -> bool {
+        match self {
+            Self::Channels => ends_piece(number),
+            // One in 16.
+            Self::Programmes => number.wrapping_mul(0x9e37_79b1) >> 28 == 0,
+        }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Head,
-    Channels,
-    Programmes,
-    End,
-}
-
-struct Writer {
+/// What an answer is made of.
+struct Whole {
     shelf: Arc<Shelf>,
     catalog: Arc<Catalog>,
     viewer: Arc<Viewer>,
     asked: Asked,
+    hasher: Hasher,
+}
+
+/// One part of the document in runs of channels.
+struct Runs {
+    whole: Arc<Whole>,
     part: Part,
-    /// Index of the next channel of the catalog.
+    /// Index of the first channel of the catalog that no run has.
     next: usize,
+}
+
+impl Iterator for Runs {
+    type Item = packs::Run;
+
+    fn next(&mut self) -> Option<packs::Run> {
+        let Whole { shelf, catalog, viewer, asked, hasher } = &*self.whole;
+        let from = self.next;
+        let rest = catalog.channels().get(from..).filter(|rest| !rest.is_empty())?;
+        let mut causes = hasher.build_hasher();
+        (self.part, shelf.number, asked.window).hash(&mut causes);
+        for (index, channel) in (from..).zip(rest) {
+            self.next = index + 1;
+            if catalog.may_watch(viewer, channel) {
+                // A logo at its own address is part of the channel; one of ours depends on how the player reaches us.
+                let logo = (self.part == Part::Channels).then(|| catalog.logo(channel, &asked.base));
+                let card = channel.is_testcard().then(|| testcard::edition(asked.now));
+                (channel.id, catalog.output_id_at(index, channel), logo, card).hash(&mut causes);
+                (&channel.name, &channel.guide_id, channel.guide_shift_min).hash(&mut causes);
+            }
+            if self.part.ends(channel.id.0) {
+                break;
+            }
+        }
+        let text = Box::new(Run::of(self.part, &self.whole, from, self.next));
+        Some(packs::Run { causes: Some(causes.finish()), text })
+    }
+}
+
+/// A run of channels of one part.
+struct Run {
+    whole: Arc<Whole>,
+    part: Part,
+    /// Index of its next channel in the catalog, and that behind its last.
+    next: usize,
+    end: usize,
     /// The channel whose programmes are open.
     id: String,
     open: Option<Programmes>,
     out: Vec<u8>,
 }
 
-impl Writer {
+impl Run {
+    fn of(part: Part, whole: &Arc<Whole>, next: usize, end: usize) -> Self {
+        Self { whole: Arc::clone(whole), part, next, end, id: String::new(), open: None, out: Vec::new() }
+    }
+
     /// With its id in the guide.
     fn next_channel(&mut self) -> Option<(Arc<Channel>, String)> {
-        let index = self.catalog.next_of(&self.viewer, self.next)?;
+        let catalog = &self.whole.catalog;
+        let rest = catalog.channels().get(self.next..self.end)?;
+        let found = rest.iter().position(|c| catalog.may_watch(&self.whole.viewer, c));
+        let index = self.next + found.unwrap_or(rest.len());
         self.next = index + 1;
-        let channel = Arc::clone(&self.catalog.channels()[index]);
-        let id = self.catalog.output_id_at(index, &channel).into_owned();
+        let channel = Arc::clone(catalog.channels().get(index).filter(|_| found.is_some())?);
+        let id = catalog.output_id_at(index, &channel).into_owned();
         Some((channel, id))
     }
 
     /// Writes something more; false when all is written.
     fn step(&mut self) -> bool {
-        match self.part {
-            Part::Head => {
-                self.out.extend_from_slice(
-                    b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE tv SYSTEM \"xmltv.dtd\">\n\
-                      <tv generator-info-name=\"Yagi\">\n",
-                );
-                self.part = Part::Channels;
-            }
-            Part::Channels => match self.next_channel() {
-                Some((c, id)) => {
-                    let logo = self.catalog.logo(&c, &self.asked.base);
-                    channel(&mut self.out, &id, &c.name, &logo);
-                }
-                None => (self.part, self.next) = (Part::Programmes, 0),
-            },
-            Part::Programmes => self.programmes(),
-            Part::End => return false,
-        }
-        true
-    }
-
-    fn programmes(&mut self) {
+        let (asked, shelf) = (&self.whole.asked, &self.whole.shelf);
         if let Some(open) = &mut self.open {
             match open.next() {
-                Some(Ok(p)) if p.start < self.asked.window.until => return programme(&mut self.out, &self.id, &p),
+                Some(Ok(p)) if p.start < asked.window.until => {
+                    programme(&mut self.out, &self.id, &p);
+                    return true;
+                }
                 Some(Ok(_)) => {}
                 Some(Err(e)) => tracing::warn!(channel = %self.id, error = %e, "the guide of a channel cannot be read"),
                 None => {}
             }
             self.open = None;
+            return true;
         }
-        match self.next_channel() {
-            Some((c, id)) => {
-                self.id = id;
-                self.open = Some(walk(&self.shelf, &c, self.asked.now, self.asked.window.from));
+        let (now, from) = (asked.now, asked.window.from);
+        let shelf = Arc::clone(shelf);
+        let Some((c, id)) = self.next_channel() else { return false };
+        match self.part {
+            Part::Channels => {
+                let logo = self.whole.catalog.logo(&c, &self.whole.asked.base);
+                channel(&mut self.out, &id, &c.name, &logo);
             }
-            None => {
-                self.out.extend_from_slice(b"</tv>\n");
-                self.part = Part::End;
-            }
+            Part::Programmes => (self.id, self.open) = (id, Some(walk(&shelf, &c, now, from))),
         }
+        true
     }
 }
 
-impl Iterator for Writer {
+impl Iterator for Run {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        while self.out.len() < PIECE && self.step() {}
-        if self.out.is_empty() {
-            return None;
+        if self.out.capacity() == 0 {
+            self.out.reserve(PIECE + 8192);
         }
-        Some(std::mem::replace(&mut self.out, Vec::with_capacity(PIECE + 8192)).into())
+        while self.out.len() < PIECE && self.step() {}
+        (!self.out.is_empty()).then(|| std::mem::take(&mut self.out).into())
     }
 }
 
@@ -245,7 +304,7 @@ const LOOKED_AT: [bool; 256] = {
 };
 
 /// What the bytes of [`pieces`] depend on, beside the edition of line-up and guide.
-pub fn key(catalog: &Catalog, viewer: &Viewer, asked: &Asked) -> String {
+fn key(catalog: &Catalog, viewer: &Viewer, asked: &Asked) -> String {
     let card = catalog.has_testcard(viewer).then(|| testcard::edition(asked.now));
     let logos = catalog.serves_logos(&asked.base).then_some(&asked.base);
     format!("{:?} {card:?} {:?} {logos:?}", viewer.class(), asked.window)

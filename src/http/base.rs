@@ -27,6 +27,14 @@ impl Base {
         let first = plain.iter().chain(tls).next().copied().unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
         Self { scheme, host: bracketed(first.ip()), port: first.port(), prefix: String::new() }
     }
+
+    /// Where those reach it who reach this address of the machine: at a listener without TLS if there is one that hears them.
+    pub fn at(ip: IpAddr, plain: &[SocketAddr], tls: &[SocketAddr]) -> Option<Self> {
+        let hears = |a: &&SocketAddr| a.ip() == ip || (a.ip().is_unspecified() && (a.is_ipv6() || ip.is_ipv4()));
+        let listener = |all: &[SocketAddr], scheme| all.iter().find(hears).map(|a| (scheme, a.port()));
+        let (scheme, port) = listener(plain, "http").or_else(|| listener(tls, "https"))?;
+        Some(Self { scheme, host: bracketed(ip), port, prefix: String::new() })
+    }
 }
 
 impl fmt::Display for Base {
@@ -265,6 +273,21 @@ mod tests {
     }
 
     const LOCAL: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 8080);
+
+    #[test]
+    fn a_listener_is_named_that_hears_who_asks() {
+        let at = |ip: &str, plain: &[&str], tls: &[&str]| {
+            let read = |all: &[&str]| all.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+            Base::at(ip.parse().unwrap(), &read(plain), &read(tls)).map(|b| b.to_string()).unwrap_or_default()
+        };
+        assert_eq!(at("192.0.2.7", &["0.0.0.0:8080"], &["0.0.0.0:8443"]), "http://192.0.2.7:8080");
+        assert_eq!(at("192.0.2.7", &["[::]:8080"], &[]), "http://192.0.2.7:8080");
+        assert_eq!(at("192.0.2.7", &["127.0.0.1:8080", "192.0.2.7:80"], &[]), "http://192.0.2.7");
+        assert_eq!(at("192.0.2.7", &[], &["0.0.0.0:8443"]), "https://192.0.2.7:8443");
+        assert_eq!(at("192.0.2.7", &["127.0.0.1:8080"], &["[::]:443"]), "https://192.0.2.7");
+        assert_eq!(at("2001:db8::7", &["0.0.0.0:8080"], &["[::]:8443"]), "https://[2001:db8::7]:8443");
+        assert_eq!(at("192.0.2.7", &["127.0.0.1:8080"], &[]), "", "nobody there hears it");
+    }
 
     #[test]
     fn links_follow_the_host_header_of_each_request() {

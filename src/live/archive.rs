@@ -224,6 +224,9 @@ impl Relay {
             self.presence.cut();
         }
         self.feed.close().await;
+        // Free before the body ends: who asks at once for the next part finds it so.
+        drop(self.seat);
+        drop(give);
     }
 
     /// Piece by piece; says how it ended.

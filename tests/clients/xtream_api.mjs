@@ -19,6 +19,9 @@ console.log(JSON.stringify({
   shows: await plain.getShows(),
   short: await plain.getShortEPG({ channelId, limit: 2 }),
   whole: await plain.getFullEPG({ channelId }),
+  archive: plain.generateStreamUrl({
+    type: 'channel', streamId: channelId, extension: 'ts', timeshift: { duration: 60, start: new Date('2026-11-25T20:15:00Z') },
+  }),
   standard: {
     profile: await standard.getProfile(),
     server: await standard.getServerInfo(),

@@ -7,13 +7,18 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use yagi_api::{ChannelId, SourceDraft, SourceId, SourceKind, UserDraft};
 
-use crate::support::{
-    daemon::{Account, Daemon},
-    origin::{Frame, Origin, Serve},
-    player::Player,
-    raw::{self, Answer, get},
-    ts::{Checker, Generator},
-    wait_until,
+use crate::{
+    clients::{clip, probe},
+    clients_lists::{found, installed, playlist, script},
+    support::{
+        daemon::{Account, Daemon},
+        has,
+        origin::{Frame, Origin, Serve},
+        player::Player,
+        raw::{self, Answer, get},
+        ts::{Checker, Generator},
+        wait_until,
+    },
 };
 
 /// Of the provider's account: no answer and no table may show it.
@@ -363,4 +368,31 @@ async fn a_pause_does_not_end_a_recording() {
         player.watch(1).await;
     }
     player.checker.assert_continuous();
+}
+
+/// ffmpeg takes the recording as a stream and in minutes; a library for playlists reads where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_clients_read_of_archives_and_play_them() {
+    let provider = Provider::start().await;
+    let (at, login) = (start(), provider.login());
+    if has("ffmpeg") && has("ffprobe") {
+        let dir = tempfile::tempdir().unwrap();
+        let codecs = "-c:v libx264 -preset ultrafast -tune zerolatency -g 25 -c:a aac";
+        let Some(clip) = clip(dir.path(), codecs).await else { return };
+        provider.origin.set("/recording", Serve::Answer("200 OK", "video/mp2t", clip.to_vec()));
+        for extension in ["ts", "m3u8"] {
+            let id = provider.id("Own");
+            let url = provider.daemon.url(&format!("/timeshift/{login}/2/{}/{id}.{extension}", date(at, "UTC")));
+            let found = probe(&url).await;
+            let codecs: Vec<_> = found.iter().map(|(_, codec)| codec.as_str()).collect();
+            assert_eq!(codecs, ["aac", "h264"], "{extension}");
+        }
+    }
+    let Some(_) = installed("YAGI_TEST_NODE").filter(|_| has("node")) else { return };
+    let list = playlist(&provider.daemon, &provider.viewer);
+    let read = found("node", &[&script("playlist_parser.cjs"), &list]).await;
+    let item = read["items"].as_array().unwrap().iter().find(|i| i["name"] == "Panel").unwrap();
+    assert_eq!((&item["catchup"]["type"], &item["catchup"]["days"]), (&json!("default"), &json!("7")), "{item}");
+    let source = item["catchup"]["source"].as_str().unwrap();
+    assert!(source.starts_with(&provider.daemon.url(&format!("/timeshift/{login}/"))), "{source}");
 }

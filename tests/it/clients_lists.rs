@@ -34,7 +34,7 @@ async fn line_up(player: PlayerFamily) -> (Daemon, Account) {
 }
 
 /// Of `.ci/run`: a Python with the packages, and a directory with `node_modules`.
-fn installed(variable: &str) -> Option<PathBuf> {
+pub fn installed(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from).filter(|p| p.exists());
     if found.is_none() {
         assert_ne!(
@@ -50,12 +50,12 @@ fn installed(variable: &str) -> Option<PathBuf> {
     found
 }
 
-fn script(name: &str) -> String {
+pub fn script(name: &str) -> String {
     format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Runs a script and reads what it found.
-async fn found(program: &str, arguments: &[&str]) -> Value {
+pub async fn found(program: &str, arguments: &[&str]) -> Value {
     let out = run(program, arguments).await;
     let told = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{program} {arguments:?}: {}\n{told}", out.status);
@@ -63,11 +63,11 @@ async fn found(program: &str, arguments: &[&str]) -> Value {
         .unwrap_or_else(|e| panic!("{e}: {}\n{told}", String::from_utf8_lossy(&out.stdout)))
 }
 
-fn server(daemon: &Daemon) -> String {
+pub fn server(daemon: &Daemon) -> String {
     format!("http://{}", daemon.address)
 }
 
-fn playlist(daemon: &Daemon, viewer: &Account) -> String {
+pub fn playlist(daemon: &Daemon, viewer: &Account) -> String {
     daemon.url(&format!("/get.php?{}&type=m3u_plus&output=ts", viewer.query()))
 }
 
@@ -136,6 +136,11 @@ async fn xtream_api_reads_the_line_up() {
     assert_eq!(names, ["Rai, News \"24\"", "Été ß 日本", "Sport #1 <HD>"]);
     assert_eq!(got["page"].as_array().unwrap().len(), 1);
     assert_eq!((&got["movies"], &got["shows"]), (&json!([]), &json!([])));
+    // Its way to archives, which leads to the channel.
+    let archive = format!("/timeshift/{}/{}/60/2026-11-25:20-15/1.ts", viewer.name, viewer.password);
+    assert_eq!(got["archive"], json!(daemon.url(&archive)));
+    let none = crate::support::raw::get(daemon.address, &archive).await;
+    assert_eq!((none.status, none.text().trim()), (404, "this channel has no archive"));
     let standard = &got["standard"];
     assert_eq!(standard["profile"]["maxConnections"], 2);
     assert_eq!(standard["profile"]["expiresAt"], "2038-01-01T00:00:00.000Z");

@@ -13,7 +13,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "admin", "app", "archive", "auth", "check", "guide", "hdhr", "hls", "library", "logos", "metrics",
+            "admin", "app", "archive", "auth", "check", "guide", "hdhr", "hls", "library", "lists", "logos", "metrics",
             "refresh", "routes", "stream", "tuner", "upstream",
         ],
     ),
@@ -51,8 +51,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 /// Leaves: they name each other at most.
 const TOOLBOX: &[&str] = &[
-    "aside", "blocks", "charset", "cli", "clock", "config", "events", "http", "jobs", "logs", "mutation", "names",
-    "progress", "platform", "seats", "secret", "seen", "systemd",
+    "abreast", "aside", "blocks", "charset", "cli", "clock", "config", "events", "http", "jobs", "logs", "mutation",
+    "names", "progress", "platform", "seats", "secret", "seen", "systemd",
 ];
 const FORBIDDEN: &[&str] =
     &["util", "utils", "helper", "helpers", "manager", "service", "common", "dto", "impl", "info"];

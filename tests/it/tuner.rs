@@ -1,12 +1,19 @@
 //! The network tuner as media centres ask for it.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use yagi_api::{ChannelDraft, ChannelSource};
+use yagid::{
+    config::{Config, Loaded},
+    tuner,
+};
 
 use crate::support::{
     daemon::Daemon,
     player::Player,
     raw::{get, send},
+    secure::file,
     wait_until,
 };
 
@@ -86,4 +93,34 @@ async fn strangers_have_no_tuner() {
     let token = daemon.app.library.catalog().viewer("alice").unwrap().token.as_ref().unwrap().expose().to_owned();
     assert_eq!(get(daemon.address, &format!("/hdhr/{token}/discover.json")).await.status, 403);
     assert_eq!(get(daemon.address, &format!("/p/{token}")).await.status, 200, "the rest is open");
+}
+
+/// What discovery tells of a daemon, to who reaches it at this address.
+async fn announced(at: &str, change: impl FnOnce(&mut Config)) -> Option<String> {
+    let daemon = Daemon::with(change).await;
+    daemon.viewer("alice", 1).await;
+    // Afterwards, so that nothing is sent into this machine's network.
+    let before = daemon.app.config.load();
+    let mut config = before.config.clone();
+    config.hdhr.announce = "alice".into();
+    daemon.app.config.store(Arc::new(Loaded { config, origins: before.origins.clone(), file: before.file.clone() }));
+    let base = tuner::announced(&daemon.app)(at.parse().unwrap()).map(|device| device.base)?;
+    let port = daemon.tls_address.unwrap_or(daemon.address).port().to_string();
+    let token = daemon.app.library.catalog().viewer("alice").unwrap().token.as_ref().unwrap().expose().to_owned();
+    Some(base.replace(&port, "PORT").replace(&token, "TOKEN"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discovery_names_an_address_that_answers() {
+    let plain = announced("127.0.0.1", |_| {}).await;
+    assert_eq!(plain.as_deref(), Some("http://127.0.0.1:PORT/hdhr/TOKEN"));
+    assert_eq!(announced("192.0.2.7", |_| {}).await, None, "nothing listens there");
+    let public = announced("127.0.0.1", |c| c.server.public_url = "https://tv.example/iptv".into()).await;
+    assert_eq!(public.as_deref(), Some("https://tv.example/iptv/hdhr/TOKEN"));
+    let secure = |c: &mut Config| {
+        c.server.listen.clear();
+        c.server.tls_listen = vec!["127.0.0.1:0".parse().unwrap()];
+        (c.server.tls_cert, c.server.tls_key) = (file("one.pem"), file("one.key"));
+    };
+    assert_eq!(announced("127.0.0.1", secure).await.as_deref(), Some("https://127.0.0.1:PORT/hdhr/TOKEN"));
 }
