@@ -22,6 +22,7 @@ use crate::{
     library::{Library, Provenance},
     playlist::identity,
     progress::Progress,
+    seats::Seats,
     stream::{Streams, look::Look},
     upstream::{Claim, Piece, Purpose, Reach, UpstreamError, Upstreams},
 };
@@ -51,6 +52,7 @@ pub struct Checker(Arc<Shared>);
 struct Shared {
     library: Library,
     streams: Streams,
+    seats: Seats,
     upstreams: Upstreams,
     jobs: Jobs,
     queue: Mutex<Queue>,
@@ -91,12 +93,13 @@ impl Checker {
     pub fn start(
         library: Library,
         streams: Streams,
+        seats: Seats,
         upstreams: Upstreams,
         jobs: Jobs,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let queue = Mutex::default();
-        let checker = Self(Arc::new(Shared { library, streams, upstreams, jobs, queue, more: Notify::new() }));
+        let checker = Self(Arc::new(Shared { library, streams, seats, upstreams, jobs, queue, more: Notify::new() }));
         for _ in 0..AT_ONCE {
             let (checker, mut stop) = (checker.clone(), stop.clone());
             tokio::spawn(async move {
@@ -328,8 +331,11 @@ impl Shared {
     /// Hosts that viewers watch something of.
     fn wanted(&self) -> HashSet<String> {
         let catalog = self.library.catalog();
-        let rows = self.streams.rows();
-        let channels = rows.iter().filter_map(|row| catalog.channel(row.channel?));
+        let watched = self.streams.rows().into_iter().map(|row| row.channel);
+        // Recordings are no streams; live, a client's channel is the same.
+        let seated = self.seats.rows().into_iter().map(|row| row.channel);
+        let wanted: HashSet<_> = watched.chain(seated).flatten().collect();
+        let channels = wanted.into_iter().filter_map(|id| catalog.channel(id));
         // The row's own words are masked; any of the channel's sources may be the one in use.
         channels.flat_map(|c| &c.sources).map(|s| host(&s.url)).collect()
     }

@@ -134,8 +134,15 @@ impl Daemon {
             events.clone(),
             stopping.clone(),
         );
-        let checker =
-            Checker::start(library.clone(), streams.clone(), checks, refresher.jobs().clone(), stopping.clone());
+        let seats = Seats::default();
+        let checker = Checker::start(
+            library.clone(),
+            streams.clone(),
+            seats.clone(),
+            checks,
+            refresher.jobs().clone(),
+            stopping.clone(),
+        );
         let (addressing, open_networks, roles) = admin::derived(config);
         let token = admin::token(&config.admin).context("the key admin.token_file")?;
         let desk = admin_listener(&config.admin)?;
@@ -154,7 +161,7 @@ impl Daemon {
             load: admin::Load::default(),
             open_networks: ArcSwap::from_pointee(open_networks),
             auth: Auth::new(config.server.login_tries),
-            seats: Seats::default(),
+            seats,
             seen: Seen::default(),
             blocks: Blocks::default(),
             boot_id: boot_id()?,

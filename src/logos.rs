@@ -103,7 +103,7 @@ impl Logos {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err("is no address of the web".to_owned());
         }
-        let fetched = self.0.fetcher.fetch_found(url, reach, &Conditions::default(), caps).await;
+        let fetched = self.0.fetcher.fetch_found(url, &[], reach, &Conditions::default(), caps).await;
         let fetched = fetched.map_err(|e| e.to_string())?;
         let dir = self.0.dir.clone();
         let done = tokio::task::spawn_blocking(move || -> Result<Logo, String> {

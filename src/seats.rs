@@ -351,6 +351,13 @@ impl Seats {
         self.lock().waits.clone()
     }
 
+    /// Ends the recordings that this player takes on other connections: seeking, it opens the next before it lets go of the last.
+    pub fn succeed(&self, user: UserId, ip: IpAddr, agent: &str) {
+        let own = |c: &&Arc<Client>| c.archive.is_some() && c.user == Some(user) && c.ip == ip && c.agent == agent;
+        let hit: Vec<_> = self.lock().clients.values().filter(own).cloned().collect();
+        hit.iter().for_each(|c| c.end(End::TakenOver));
+    }
+
     /// Ends one connection. False if there is none of that id.
     pub fn kick(&self, id: ClientId) -> bool {
         let client = self.lock().clients.get(&id).cloned();

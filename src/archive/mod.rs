@@ -86,9 +86,17 @@ impl Archive {
             return zone;
         }
         match panel(&archived.source.url) {
-            Some(panel) => self.0.zones.of(panel, reach, &self.0.fetcher).await,
+            Some(panel) => {
+                let headers = headers(archived, &archived.source.url);
+                self.0.zones.of(panel, &headers, reach, &self.0.fetcher).await
+            }
             None => TimeZone::UTC,
         }
+    }
+
+    /// Whether the account has a place for one more.
+    pub fn has_place(&self, wanted: &Wanted<'_>) -> bool {
+        wanted.archived.provenance.account.is_none_or(|account| self.0.upstreams.has_place(account))
     }
 
     /// Bytes that viewers have been given.

@@ -30,20 +30,31 @@ pub struct Zones(Mutex<HashMap<String, (Instant, Option<TimeZone>)>>);
 
 impl Zones {
     /// Of the panel that this address is one of.
-    pub async fn of(&self, panel: Panel<'_>, reach: Reach, fetcher: &Fetcher) -> TimeZone {
+    pub async fn of(
+        &self,
+        panel: Panel<'_>,
+        headers: &[(String, String)],
+        reach: Reach,
+        fetcher: &Fetcher,
+    ) -> TimeZone {
         let name = format!("{} {}", panel.base, panel.user);
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let is_fresh =
             |(at, zone): &(Instant, Option<TimeZone>)| at.elapsed() < if zone.is_some() { FRESH } else { AGAIN };
-        if let Some((_, zone)) = kept.filter(is_fresh) {
-            return zone.unwrap_or(TimeZone::UTC);
+        if let Some((_, zone)) = kept.as_ref().filter(|kept| is_fresh(kept)) {
+            return zone.clone().unwrap_or(TimeZone::UTC);
         }
-        let zone = match ask(panel, reach, fetcher).await {
-            Ok(zone) => Some(zone),
+        let (at, zone) = match ask(panel, headers, reach, fetcher).await {
+            Ok(zone) => (Instant::now(), Some(zone)),
             Err(why) => {
                 let base = crate::secret::redact(panel.base);
-                tracing::warn!(provider = %base, why, "the provider does not tell its time zone; its archive is asked for in UTC");
-                None
+                let known = kept.and_then(|(_, zone)| zone);
+                let held = known.as_ref().and_then(TimeZone::iana_name).unwrap_or("UTC");
+                tracing::warn!(provider = %base, why, zone = held, "the provider does not tell its time zone now");
+                // What it said before still holds; asked again in a while.
+                let at = Instant::now();
+                let past = FRESH - AGAIN;
+                (if known.is_some() { at.checked_sub(past).unwrap_or(at) } else { at }, known)
             }
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,15 +64,21 @@ impl Zones {
         if all.len() >= KEPT {
             all.clear();
         }
-        all.insert(name, (Instant::now(), zone.clone()));
+        all.insert(name, (at, zone.clone()));
         zone.unwrap_or(TimeZone::UTC)
     }
 }
 
-async fn ask(panel: Panel<'_>, reach: Reach, fetcher: &Fetcher) -> Result<TimeZone, String> {
+async fn ask(
+    panel: Panel<'_>,
+    headers: &[(String, String)],
+    reach: Reach,
+    fetcher: &Fetcher,
+) -> Result<TimeZone, String> {
     let Panel { base, user, password, .. } = panel;
     let url = format!("{base}/player_api.php?username={user}&password={password}");
-    let fetched = fetcher.fetch_found(&url, reach, &Conditions::default(), CAPS).await.map_err(|e| e.to_string())?;
+    let conditions = Conditions::default();
+    let fetched = fetcher.fetch_found(&url, headers, reach, &conditions, CAPS).await.map_err(|e| e.to_string())?;
     let read = tokio::task::spawn_blocking(move || -> Result<Value, String> {
         let input = fetched.body.reader(CAPS.bytes).map_err(|e| e.to_string())?;
         serde_json::from_reader(input).map_err(|_| "its answer is no JSON".to_owned())

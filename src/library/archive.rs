@@ -27,9 +27,10 @@ pub struct Archived<'a> {
 impl Catalog {
     /// The archive of a channel, or of one whose addresses it shows as its own.
     pub fn archive<'a>(&'a self, channel: &'a Channel) -> Option<Archived<'a>> {
-        let (catchup, source) = self.archiver(channel)?;
+        let (owner, catchup, source) = self.archiver(channel)?;
         let template = template(catchup, &source.url)?;
-        let mut provenance = self.provenance(channel, source);
+        // Of the one whose archive it is: another may have the same address by another way.
+        let mut provenance = self.provenance_of(owner);
         // Nobody typed the address of an archive, whoever typed that of the stream.
         provenance.found |= matches!(template, Cow::Borrowed(_)) && self.is_found_through(provenance.account);
         Some(Archived { days: days(catchup), template: template.into_owned(), source, provenance })
@@ -37,22 +38,24 @@ impl Catalog {
 
     /// Days that the channel's archive reaches back; 0: there is none.
     pub fn archive_days(&self, channel: &Channel) -> u16 {
-        let found = self.archiver(channel).filter(|(catchup, source)| template(catchup, &source.url).is_some());
-        found.map_or(0, |(catchup, _)| days(catchup))
+        self.archiver(channel).map_or(0, |(_, catchup, _)| days(catchup))
     }
 
-    fn archiver<'a>(&'a self, channel: &'a Channel) -> Option<(&'a Catchup, &'a ChannelSource)> {
+    fn archiver<'a>(&'a self, channel: &'a Channel) -> Option<(&'a Channel, &'a Catchup, &'a ChannelSource)> {
+        let of = |owner: &'a Channel, source: &'a ChannelSource| {
+            let catchup = owner.catchup.as_ref().filter(|catchup| template(catchup, &source.url).is_some())?;
+            Some((owner, catchup, source))
+        };
         let mut members = self.members(channel).peekable();
         if members.peek().is_none() {
-            return Some((channel.catchup.as_ref()?, channel.sources.first()?));
+            return of(channel, channel.sources.first()?);
         }
         // A leader shows the addresses of all: its own are those that no other has. If it is not listed itself there are none.
         let foreign = |s: &ChannelSource| self.members(channel).any(|m| m.sources.contains(s));
-        let own = channel.catchup.as_ref().and_then(|c| Some((c, channel.sources.iter().find(|s| !foreign(s))?)));
+        let own = channel.sources.iter().find(|s| !foreign(s)).and_then(|source| of(channel, source));
         own.or_else(|| {
-            members
-                .filter(|m| m.retired_at.is_none())
-                .find_map(|m| Some((m.catchup.as_ref()?, m.sources.iter().find(|s| channel.sources.contains(s))?)))
+            let mut listed = members.filter(|m| m.retired_at.is_none());
+            listed.find_map(|m| of(m, m.sources.iter().find(|s| channel.sources.contains(s))?))
         })
     }
 }
@@ -201,6 +204,10 @@ mod tests {
         assert_eq!(found(&catalog(vec![row(1, "", 3)])), (3, Some("http://h/1.ts".into())));
         assert_eq!(found(&catalog(vec![row(1, "k", 0), row(2, "k", 5)])), (5, Some("http://h/2.ts".into())));
         assert_eq!(found(&catalog(vec![row(1, "k", 3), row(2, "k", 5)])), (3, Some("http://h/1.ts".into())));
+        // What cannot be had hides nothing that can.
+        let deaf = ChannelSource { url: "acestream://0123".into(), headers: Vec::new() };
+        let deaf = Channel { sources: vec![deaf], ..row(1, "k", 3) };
+        assert_eq!(found(&catalog(vec![deaf, row(2, "k", 5)])), (5, Some("http://h/2.ts".into())));
         // Its playlist does not list it any more: its own address is not shown, and its archive neither.
         let gone = Channel { retired_at: Some(1), ..row(1, "k", 3) };
         assert_eq!(found(&catalog(vec![gone, row(2, "k", 5)])), (5, Some("http://h/2.ts".into())));

@@ -291,7 +291,11 @@ impl Catalog {
 
     /// Of one of the channel's addresses, which may be that of a channel that it shows as its own.
     pub fn provenance(&self, channel: &Channel, source: &ChannelSource) -> Provenance {
-        let owner = self.members(channel).find(|m| m.sources.contains(source)).unwrap_or(channel);
+        self.provenance_of(self.members(channel).find(|m| m.sources.contains(source)).unwrap_or(channel))
+    }
+
+    /// Of the addresses that are the channel's own.
+    pub(super) fn provenance_of(&self, owner: &Channel) -> Provenance {
         let typed = self.by_hand.sources.binary_search(&owner.id).is_ok();
         Provenance { account: owner.origin, found: !typed && self.is_found(owner) }
     }

@@ -21,7 +21,7 @@ use tokio::{
 };
 use yagi_api::{Channel, ClientState, OutputFormat};
 
-use super::{Admitted, attended, media, seat, sought};
+use super::{Admitted, attended, client_ip, media, seat, sought};
 use crate::{
     app::App,
     archive::{Asked, Wanted, Wrong, fill},
@@ -40,6 +40,8 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(30);
 /// A player that takes nothing for so long is not paused but forgotten.
 const PAUSE: Duration = Duration::from_secs(20 * 60);
+/// Bytes that tell a stream from a text.
+const TELLING: u64 = 8 << 10;
 /// Length of a segment, where players want some: panels keep their archives in minutes.
 const SEGMENT: u32 = 60;
 
@@ -94,6 +96,9 @@ pub(super) async fn part(app: &Arc<App>, request: &Request, admitted: &Admitted<
     };
     if *format == OutputFormat::M3u8 && request.query.get("hls").is_none() {
         let parted = fill::names_end(&archived.template);
+        // Of what is still on, as much as there is.
+        let past = u32::try_from(now - asked.start).unwrap_or(0).max(1);
+        let asked = Asked { seconds: asked.seconds.min(past), ..asked };
         return list(request, channel, viewer.user.name.as_str(), viewer.password.expose(), asked, parted);
     }
     if request.method == Method::HEAD {
@@ -105,6 +110,9 @@ pub(super) async fn part(app: &Arc<App>, request: &Request, admitted: &Admitted<
     let shown = stream::Wanted { name: holder.clone(), channel: Some(channel.id), origins: Vec::new() };
     let given = archived.provenance.account.and_then(|id| catalog.source(id)).map_or("", |s| &s.options.zone);
     let wanted = Wanted { archived, zone: given, asked, holder, range: range(request), now };
+    if !app.archive.has_place(&wanted) {
+        app.seats.succeed(viewer.user.id, client_ip(app, request), &request.agent());
+    }
     let opened = async {
         let seat = seat(app, request, catalog, Some(viewer), &shown, None, Some(asked.start))?;
         match attended(request, &seat, app.archive.open(&wanted)).await? {
@@ -123,7 +131,12 @@ pub(super) async fn part(app: &Arc<App>, request: &Request, admitted: &Admitted<
 
 fn none(name: &str, error: &UpstreamError) -> Reply {
     tracing::warn!(channel = name, %error, "no archive");
-    let mut reply = text(StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_GATEWAY), error);
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut reply = match error {
+        // Names the provider.
+        UpstreamError::Unreachable(_) => text(status, "the archive cannot be reached"),
+        error => text(status, error),
+    };
     reply.headers_mut().insert(header::RETRY_AFTER, 5.into());
     reply
 }
@@ -133,13 +146,17 @@ fn refused(channel: &Channel, wrong: Wrong) -> Reply {
     text(StatusCode::from_u16(wrong.http_status()).unwrap_or(StatusCode::BAD_REQUEST), wrong)
 }
 
-/// `bytes=N-` and `bytes=N-M`; what else there is is ignored, and everything is sent.
+/// `bytes=N-` and `bytes=N-M`; what else there is is ignored, and everything is sent: also to who asks for so few of the first
+/// bytes that nobody could tell what they are of.
 fn range(request: &Request) -> Option<(u64, Option<u64>)> {
     let (first, last) = request.header(header::RANGE)?.strip_prefix("bytes=")?.split_once('-')?;
     let first: u64 = first.trim().parse().ok()?;
     match last.trim() {
         "" => Some((first, None)),
-        last => last.parse::<u64>().ok()?.checked_sub(first).map(|n| (first, Some(n.saturating_add(1)))),
+        last => {
+            let count = last.parse::<u64>().ok()?.checked_sub(first)?.saturating_add(1);
+            (first > 0 || count >= TELLING).then_some((first, Some(count)))
+        }
     }
 }
 

@@ -128,16 +128,17 @@ impl Fetcher {
     /// # Errors
     /// Says what failed; never a credential.
     pub async fn fetch(&self, location: &str, conditions: &Conditions, caps: Caps) -> Result<Fetched, FetchError> {
-        self.fetch_found(location, Reach::Anywhere, conditions, caps).await
+        self.fetch_found(location, &[], Reach::Anywhere, conditions, caps).await
     }
 
-    /// The same for a location that may have been found elsewhere.
+    /// The same for a location that may have been found elsewhere, with these headers of its own.
     ///
     /// # Errors
     /// Says what failed; never a credential.
     pub async fn fetch_found(
         &self,
         location: &str,
+        headers: &[(String, String)],
         reach: Reach,
         conditions: &Conditions,
         caps: Caps,
@@ -156,7 +157,7 @@ impl Fetcher {
         let deadline = Instant::now() + caps.time;
         self.progress.step("downloading", "bytes", None);
         tokio::select! {
-            done = timeout_at(deadline, self.download(location, reach, conditions, caps, deadline)) => {
+            done = timeout_at(deadline, self.download(location, headers, reach, conditions, caps, deadline)) => {
                 done.map_err(|_| FetchError::Timeout(format!("not finished after {} s", caps.time.as_secs())))?
             }
             () = self.progress.cancelled() => Err(FetchError::Cancelled),
@@ -181,12 +182,14 @@ impl Fetcher {
     async fn download(
         &self,
         url: &str,
+        own: &[(String, String)],
         reach: Reach,
         conditions: &Conditions,
         caps: Caps,
         deadline: Instant,
     ) -> Result<Fetched, FetchError> {
         let mut headers = vec![("Accept-Encoding".to_owned(), "gzip".to_owned())];
+        headers.extend_from_slice(own);
         headers.extend(conditions.etag.clone().map(|e| ("If-None-Match".to_owned(), e)));
         headers.extend(conditions.last_modified.clone().map(|d| ("If-Modified-Since".to_owned(), d)));
         let ask = dial::Ask::new(url)?.with_headers(&headers)?.reaching(reach);

@@ -273,9 +273,9 @@ impl Prepared {
                     let deadline = request.deadline();
                     match request.open(outbound, deadline).await? {
                         http_ts::Answer::Media(body) => Inner::Http(body),
-                        http_ts::Answer::Hls(list) => {
-                            Inner::Hls(hls::Hls::start(*list, Arc::clone(outbound), status.clone(), deadline).await?)
-                        }
+                        http_ts::Answer::Hls(list) => Inner::Hls(
+                            hls::Hls::start(*list, Arc::clone(outbound), status.clone(), deadline, false).await?,
+                        ),
                     }
                 }
                 Kind::Engine(session) => {

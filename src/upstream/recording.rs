@@ -33,6 +33,9 @@ impl Upstreams {
             Ok(Locator::Http(url)) => url,
             _ => return Err(UpstreamError::Refused(format!("{} is no address of an archive", redact(url)))),
         };
+        // Of a list the numbers of bytes mean nothing.
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let range = range.filter(|_| !path.ends_with(".m3u8"));
         let permit = self.slots.take(claim).await?;
         let request = http_ts::Request::new(&url, headers, claim.reach, &self.outbound)?.of_range(range);
         let opening = async {
@@ -43,7 +46,7 @@ impl Upstreams {
                     (Inner::Http(body), extent)
                 }
                 http_ts::Answer::Hls(list) => {
-                    let list = hls::Hls::start(*list, self.outbound.clone(), Status::default(), deadline).await?;
+                    let list = hls::Hls::start(*list, self.outbound.clone(), Status::default(), deadline, true).await?;
                     (Inner::Hls(list), Extent::default())
                 }
             })

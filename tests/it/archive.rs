@@ -255,6 +255,7 @@ async fn what_cannot_be_had_is_refused_with_its_reason() {
         (path(ChannelId(999), "30", &utc(at)), 404, "no channel"),
         (path(id, "30", &utc(now - 9 * 86_400)), 404, "reaches back 7 days"),
         (path(id, "30", &utc(now + 86_400)), 400, "not come yet"),
+        (format!("/timeshift/{login}/{id}.m3u8?utc={}&duration=600", now + 3600), 400, "not come yet"),
         (path(id, "30", "yesterday"), 400, "start: expected"),
         (path(id, "0", &utc(at)), 400, "duration: expected minutes"),
         (format!("/timeshift/{login}/{id}.ts"), 400, "start: expected"),
@@ -317,6 +318,16 @@ async fn a_recording_holds_seat_and_place_and_ends_with_its_viewer() {
     wait_until("seat and place are free", || app.seats.is_empty() && app.upstreams.of_account(provider.source) == 0)
         .await;
     wait_until("the provider's connection is closed", || provider.origin.open(&archive).0 == 0).await;
+    // A player that seeks opens the next connection before it closes the last; the account has one place.
+    let mut first = Player::get(provider.daemon.address, &path).await;
+    first.watch(188 * 100).await;
+    let mut second = Player::get(provider.daemon.address, &path).await;
+    assert_eq!(second.status, 200, "{}", second.head);
+    second.watch(188 * 100).await;
+    first.ended().await;
+    drop((first, second));
+    wait_until("seat and place are free", || app.seats.is_empty() && app.upstreams.of_account(provider.source) == 0)
+        .await;
     // A viewer that leaves a silent provider is noticed.
     provider.origin.set(&archive, Serve::TsThenStall(400));
     let mut player = Player::get(provider.daemon.address, &path).await;

@@ -298,6 +298,7 @@ impl Shared {
             live,
             deadline,
             last: Instant::now(),
+            gave: false,
             status: Status::default(),
             shared: Arc::clone(&self),
         };

@@ -38,6 +38,8 @@ pub struct Session {
     pub(super) infohash: Option<String>,
     pub(super) deadline: Instant,
     pub(super) last: Instant,
+    /// It has given something.
+    pub(super) gave: bool,
     pub(super) status: Status,
 }
 
@@ -87,6 +89,7 @@ impl Session {
             biased;
             piece = body.next() => {
                 self.last = Instant::now();
+                self.gave = true;
                 if piece.is_err() {
                     // Whether the engine died is known before it is chosen again.
                     self.place.node.look.notify_one();
@@ -120,7 +123,8 @@ async fn gone(down: &mut watch::Receiver<bool>) {
 impl Drop for Session {
     fn drop(&mut self) {
         let now = Instant::now();
-        if now.saturating_duration_since(self.last) >= STARVED {
+        // Until its time is over, an engine may gather peers; a viewer that leaves meanwhile says nothing of it.
+        if now >= if self.gave { self.last + STARVED } else { self.deadline } {
             self.shared.misses.note(&self.content, self.place.node.id, now);
         }
         drop(self.shared.stop(&self.live));

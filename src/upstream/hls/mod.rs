@@ -62,12 +62,13 @@ pub(super) struct Hls {
 }
 
 impl Hls {
-    /// Reads until the first bytes are there.
+    /// Reads until the first bytes are there. `whole`: from its beginning and as fast as it is taken, whether it goes on or not.
     pub(super) async fn start(
         list: List,
         outbound: Arc<Outbound>,
         status: Status,
         deadline: Instant,
+        whole: bool,
     ) -> Result<Self, UpstreamError> {
         let (list, variant) = descend(list, &outbound, deadline).await?;
         let first = read(&list)?;
@@ -81,6 +82,7 @@ impl Hls {
             outbound,
             status,
             variant,
+            whole,
             next: None,
             skipped: 0,
         };
@@ -159,6 +161,7 @@ struct Follower {
     reader: Reader,
     status: Status,
     variant: String,
+    whole: bool,
     /// The number of the segment that is wanted next.
     next: Option<u64>,
     /// Segments that could not be had.
@@ -178,9 +181,9 @@ enum Ahead {
 }
 
 /// Finds the wanted segment. A playlist that ends before it is an older one from another cache, unless it lies far back.
-fn ahead(media: &Media, next: Option<u64>) -> Ahead {
+fn ahead(media: &Media, next: Option<u64>, whole: bool) -> Ahead {
     let (Some(first), Some(last)) = (media.segments.first(), media.segments.last()) else { return Ahead::Nothing };
-    let start = if media.ended { 0 } else { media.segments.len().saturating_sub(BEHIND) };
+    let start = if media.ended || whole { 0 } else { media.segments.len().saturating_sub(BEHIND) };
     match next {
         None => Ahead::From(start),
         Some(next) if next < first.number => Ahead::Lost(first.number - next, 0),
@@ -198,7 +201,7 @@ impl Follower {
         let mut last_new = loaded;
         let mut failures = 0;
         loop {
-            let from = match ahead(&media, self.next) {
+            let from = match ahead(&media, self.next, self.whole) {
                 Ahead::From(from) => Some(from),
                 Ahead::Lost(n, from) => {
                     self.skipped += n;
@@ -261,6 +264,7 @@ impl Follower {
             // does not run dry before the next one. A recording has no newest: it is given in its own time.
             let newest = i + 1 == media.segments.len();
             let over = match (media.ended, newest) {
+                _ if self.whole => Duration::ZERO,
                 (false, true) => segment.duration.min(media.target * 2).mul_f64(SPREAD),
                 (true, _) if i >= from + BEHIND - 1 => segment.duration,
                 _ => Duration::ZERO,
@@ -308,15 +312,16 @@ mod tests {
 
     #[test]
     fn the_wanted_segment_is_found() {
-        assert_eq!(ahead(&media(10, 6), None), Ahead::From(3));
-        assert_eq!(ahead(&media(10, 2), None), Ahead::From(0));
-        assert_eq!(ahead(&Media { ended: true, ..media(10, 6) }, None), Ahead::From(0));
-        assert_eq!(ahead(&media(10, 6), Some(15)), Ahead::From(5));
-        assert_eq!(ahead(&media(10, 6), Some(16)), Ahead::Nothing);
-        assert_eq!(ahead(&media(10, 6), Some(18)), Ahead::Nothing, "an older copy");
-        assert_eq!(ahead(&media(10, 6), Some(7)), Ahead::Lost(3, 0));
-        assert_eq!(ahead(&media(0, 6), Some(400)), Ahead::Restarted(3));
-        assert_eq!(ahead(&media(0, 0), Some(4)), Ahead::Nothing);
+        assert_eq!(ahead(&media(10, 6), None, false), Ahead::From(3));
+        assert_eq!(ahead(&media(10, 6), None, true), Ahead::From(0));
+        assert_eq!(ahead(&media(10, 2), None, false), Ahead::From(0));
+        assert_eq!(ahead(&Media { ended: true, ..media(10, 6) }, None, false), Ahead::From(0));
+        assert_eq!(ahead(&media(10, 6), Some(15), false), Ahead::From(5));
+        assert_eq!(ahead(&media(10, 6), Some(16), false), Ahead::Nothing);
+        assert_eq!(ahead(&media(10, 6), Some(18), false), Ahead::Nothing, "an older copy");
+        assert_eq!(ahead(&media(10, 6), Some(7), false), Ahead::Lost(3, 0));
+        assert_eq!(ahead(&media(0, 6), Some(400), false), Ahead::Restarted(3));
+        assert_eq!(ahead(&media(0, 0), Some(4), false), Ahead::Nothing);
     }
 
     /// A playlist that has ended: what came last is given before its end is told.
@@ -340,7 +345,7 @@ mod tests {
         #[test]
         fn what_is_given_is_in_the_list_and_wanted(first in 0u64..50, count in 0u64..20, next in 0u64..100) {
             let list = media(first, count);
-            match ahead(&list, Some(next)) {
+            match ahead(&list, Some(next), false) {
                 Ahead::From(i) => prop_assert_eq!(list.segments[i].number, next),
                 Ahead::Lost(n, i) => prop_assert_eq!(list.segments[i].number, next + n),
                 Ahead::Restarted(i) => prop_assert!(list.segments[i].number < next),
