@@ -134,15 +134,8 @@ impl Daemon {
             events.clone(),
             stopping.clone(),
         );
-        let seats = Seats::default();
-        let checker = Checker::start(
-            library.clone(),
-            streams.clone(),
-            seats.clone(),
-            checks,
-            refresher.jobs().clone(),
-            stopping.clone(),
-        );
+        let (seats, jobs) = (Seats::default(), refresher.jobs().clone());
+        let checker = Checker::start(library.clone(), streams.clone(), seats.clone(), checks, jobs, stopping.clone());
         let (addressing, open_networks, roles) = admin::derived(config);
         let token = admin::token(&config.admin).context("the key admin.token_file")?;
         let desk = admin_listener(&config.admin)?;

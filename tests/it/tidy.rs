@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("routes", &["app", "auth", "library", "lists", "live", "logos", "stream", "tuner", "xtream"]),
     ("tuner", &["app", "hdhr", "library", "lists", "live"]),
     ("lists", &["app", "auth", "guide", "library", "live", "playlist", "xtream"]),
-    ("check", &["library", "playlist", "seats", "stream", "upstream"]),
+    ("check", &["library", "playlist", "stream", "upstream"]),
     ("moving", &["library"]),
     ("logos", &["library", "upstream"]),
     ("live", &["app", "archive", "auth", "hls", "library", "stream", "upstream"]),
