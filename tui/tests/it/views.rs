@@ -37,7 +37,8 @@ fn the_views_look_as_they_should() {
 
 #[test]
 fn the_dialogs_look_as_they_should() {
-    for (size, kind) in [((80, 24), "typical"), ((40, 10), "typical"), ((80, 24), "hostile")] {
+    let cases = [((80, 24), "typical"), ((140, 40), "typical"), ((40, 10), "typical"), ((80, 24), "hostile")];
+    for (size, kind) in cases {
         let mut all = String::new();
         // Keys that lead to it, from the first view on.
         for keys in [
