@@ -26,14 +26,11 @@ pub fn list(ask: &Ask<'_>) -> Answer {
     ok(&query::page::<Category, Arc<Category>>(&catalog, COLUMNS, catalog.categories(), &query)?)
 }
 
-/// The row whose id or else whose name the path has.
+/// The row that the path names.
 fn find(ask: &Ask<'_>) -> Result<Arc<Category>, ApiError> {
     let catalog = ask.app.library.catalog();
-    let by_id = ask.id.parse().ok().and_then(|id: CategoryId| catalog.category(id));
-    by_id
-        .or_else(|| catalog.categories().iter().find(|c| c.name == ask.id))
-        .cloned()
-        .ok_or_else(|| input::missing("category", &ask.id))
+    let by_name = |name: &str| catalog.categories().iter().find(|c| c.name == name);
+    input::row("category", &ask.id, |id: CategoryId| catalog.category(id), by_name).cloned()
 }
 
 /// With its count of channels, which the snapshot has.

@@ -92,9 +92,12 @@ pub async fn channels(ask: &Ask<'_>) -> Answer {
 
 /// Gives unmatched channels the id of their best suggestion, if it is good enough.
 pub async fn accept(ask: Ask<'_>) -> Answer {
-    let GuideAccept { min_score, ids, dry_run } = input::body(ask.request)?;
+    let GuideAccept { min_score, ids, q, dry_run } = input::body(ask.request)?;
     if !(0.5..=1.0).contains(&min_score) {
         return Err(ApiError::invalid("min_score", "expected 0.5 to 1"));
+    }
+    if ids.is_some() && q.is_some() {
+        return Err(ApiError::invalid("q", "expected ids or q, not both"));
     }
     let (guide, catalog) = (ask.app.guide.clone(), ask.app.library.catalog());
     let (chosen, guide_ids) = aside(move || {
@@ -102,13 +105,16 @@ pub async fn accept(ask: Ask<'_>) -> Answer {
         let wanted = |row: &Row| {
             row.how == GuideMatch::None && only.as_ref().is_none_or(|only| only.contains(&row.channel.id.0))
         };
-        let best = |row: Row| {
+        let best = |row: &Row| {
             let best = guide.explain(&catalog, &row.channel, 1).suggestions.into_iter().next()?;
             (best.score >= min_score).then_some((row.channel.id.0, best.guide_id))
         };
-        listed(&guide, &catalog).into_iter().filter(wanted).filter_map(best).unzip::<_, _, Vec<u32>, Vec<String>>()
+        let rows = listed(&guide, &catalog);
+        let rows = query::select::<Row, Row>(&catalog, COLUMNS, &rows, q.as_deref().unwrap_or_default().trim())?;
+        let taken = rows.into_iter().filter(|row| wanted(row)).filter_map(best);
+        Ok::<_, ApiError>(taken.unzip::<_, _, Vec<u32>, Vec<String>>())
     })
-    .await?;
+    .await??;
     let chosen = Chosen { ids: chosen, found: false };
     let what = ChannelsDo::GuideIds(guide_ids);
     let applied = ask.app.library.bulk_channels(&ask.actor, chosen, what, dry_run).await?;

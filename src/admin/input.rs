@@ -97,9 +97,25 @@ pub fn flag(params: &Params, key: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// An id from a path; text that is none names no row.
+/// An id from a path, as `7` or `id:7`; text that is none names no row.
 pub fn id<I: std::str::FromStr>(noun: &str, text: &str) -> Result<I, ApiError> {
-    text.parse().map_err(|_| missing(noun, text))
+    text.strip_prefix("id:").unwrap_or(text).parse().map_err(|_| missing(noun, text))
+}
+
+/// The row that a path names: `id:7` is an id and nothing else; of other texts a name that is exactly so comes before an id,
+/// for names may be numbers.
+pub fn row<I: std::str::FromStr, R>(
+    noun: &str,
+    text: &str,
+    by_id: impl Fn(I) -> Option<R>,
+    by_name: impl FnOnce(&str) -> Option<R>,
+) -> Result<R, ApiError> {
+    let id = |text: &str| text.parse().ok();
+    let found = match text.strip_prefix("id:").and_then(id) {
+        Some(only) => by_id(only),
+        None => by_name(text).or_else(|| id(text).and_then(by_id)),
+    };
+    found.ok_or_else(|| missing(noun, text))
 }
 
 /// 404 for what a path names.
@@ -154,6 +170,18 @@ mod tests {
     fn messages_carry_nothing_that_can_forge_a_line() {
         let (_, field, message) = refused::<UserDraft>("{\"na\\u001b[2Jme\\n\":1}");
         assert!(!field.chars().chain(message.chars()).any(char::is_control), "{field:?} {message:?}");
+    }
+
+    #[test]
+    fn a_name_comes_before_an_id_that_looks_like_it() {
+        let rows = [(1, "alice"), (2, "bob"), (3, "2"), (4, "id:x")];
+        let find = |text: &str| {
+            let row = row("user", text, |id: u32| rows.iter().find(|r| r.0 == id), |n| rows.iter().find(|r| r.1 == n));
+            row.ok().map(|r| r.0)
+        };
+        let asked = ["2", "id:2", "1", "bob", "id:x", "id:9", "9"].map(find);
+        assert_eq!(asked, [Some(3), Some(2), Some(1), Some(2), Some(4), None, None]);
+        assert_eq!((id::<u32>("channel", "id:7"), id::<u32>("channel", "7")), (Ok(7), Ok(7)));
     }
 
     #[test]

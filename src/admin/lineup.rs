@@ -1,24 +1,12 @@
 //! `/api/lineup`: generations of playlists' channels, plans, accept and rollback.
 //!
-//! Owns which source a path names. Must not enter: what a plan is, how rows come back. Invariant: whoever loses a channel by it is
+//! Owns the routes of line-ups. Must not enter: what a plan is, how rows come back. Invariant: whoever loses a channel by it is
 //! not streamed on.
 
-use std::sync::Arc;
+use yagi_api::{Lineup, Rollback, Source, SourceKind};
 
-use yagi_api::{ApiError, Lineup, Rollback, Source, SourceId, SourceKind};
-
-use super::{Answer, Ask, aside, input, ok, rights};
+use super::{Answer, Ask, aside, input, ok, rights, sources::find};
 use crate::playlist;
-
-/// The playlist whose id or else whose name the path has.
-fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
-    let catalog = ask.app.library.catalog();
-    let by_id = ask.id.parse().ok().and_then(|id: SourceId| catalog.source(id));
-    by_id
-        .or_else(|| catalog.sources().iter().find(|s| s.name == ask.id))
-        .cloned()
-        .ok_or_else(|| input::missing("source", &ask.id))
-}
 
 fn row(ask: &Ask<'_>, source: &Source) -> Lineup {
     let catalog = ask.app.library.catalog();

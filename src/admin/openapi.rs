@@ -260,7 +260,8 @@ fn told(path: &str, role: Role, operation: &Operation, error: &Value) -> Value {
     let content = |media: &str, schema: &Value| json!({ media: { "schema": schema } });
     let mut parameters: Vec<Value> = Vec::new();
     if path.contains("{id}") {
-        parameters.push(json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}));
+        parameters.push(json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"},
+            "description": "An id, or where rows have unique names a name, which comes first; `id:7` is an id and nothing else"}));
     }
     for (name, words) in operation.parameters {
         parameters.push(json!({"name": name, "in": "query", "description": words, "schema": {"type": "string"}}));

@@ -256,27 +256,31 @@ fn value_test(value: &str) -> Result<Test, ApiError> {
     Ok(Test::Has(value.to_lowercase()))
 }
 
+#[derive(Default)]
 struct Word {
     text: String,
     /// It began with a quote: text, whatever it contains.
     quoted: bool,
 }
 
-/// Splits at blanks outside of double quotes; a quote that is not closed reaches to the end.
+/// Splits at blanks outside of double quotes, within which `""` is one of them; a quote that is not closed reaches to the end.
 fn words(q: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
     let mut inside = false;
-    for c in q.chars() {
-        if c == '"' {
+    let mut chars = q.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '"' && inside && chars.next_if_eq(&'"').is_some() {
+            word.get_or_insert_default().text.push(c);
+        } else if c == '"' {
             let at_start = word.as_ref().is_none_or(|w| w.text.is_empty());
-            let word = word.get_or_insert_with(|| Word { text: String::new(), quoted: false });
+            let word = word.get_or_insert_default();
             word.quoted |= at_start && !inside;
             inside = !inside;
         } else if c.is_whitespace() && !inside {
             words.extend(word.take());
         } else {
-            word.get_or_insert_with(|| Word { text: String::new(), quoted: false }).text.push(c);
+            word.get_or_insert_default().text.push(c);
         }
     }
     words.extend(word);
@@ -349,6 +353,13 @@ mod tests {
         Row("", None, true),
         Row("sky sport", Some(4), false),
     ];
+
+    #[test]
+    fn a_quote_within_quotes_is_written_twice() {
+        let told = |q: &str| words(q).into_iter().map(|w| w.text).collect::<Vec<_>>();
+        assert_eq!(told(r#"name:="|IT| ""VIP"";" x"#), [r#"name:=|IT| "VIP";"#, "x"]);
+        assert_eq!(told(r#""""" name:="" "" a"#), [r#"""#, "name:=", "", "a"]);
+    }
 
     fn ask(q: &str, sort: &str) -> Result<Vec<&'static str>, ApiError> {
         let rows: Vec<&'static Row> = ROWS.iter().collect();

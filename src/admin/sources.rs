@@ -47,14 +47,11 @@ pub fn list(ask: &Ask<'_>) -> Answer {
     ok(&query::page::<Source, Source>(&catalog, COLUMNS, &rows, &query)?)
 }
 
-/// The row whose id or else whose name the path has.
-fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
+/// The row that the path names.
+pub fn find(ask: &Ask<'_>) -> Result<Arc<Source>, ApiError> {
     let catalog = ask.app.library.catalog();
-    let by_id = ask.id.parse().ok().and_then(|id: SourceId| catalog.source(id));
-    by_id
-        .or_else(|| catalog.sources().iter().find(|s| s.name == ask.id))
-        .cloned()
-        .ok_or_else(|| input::missing("source", &ask.id))
+    let by_name = |name: &str| catalog.sources().iter().find(|s| s.name == name);
+    input::row("source", &ask.id, |id: SourceId| catalog.source(id), by_name).cloned()
 }
 
 pub fn show(ask: &Ask<'_>) -> Answer {

@@ -63,10 +63,9 @@ fn seen(app: &App, user: &User) -> User {
     }
 }
 
-/// The account whose id or else whose name the path has.
+/// The account that the path names.
 fn find(ask: &Ask<'_>, catalog: &Catalog) -> Result<Arc<Viewer>, ApiError> {
-    let by_id = ask.id.parse().ok().and_then(|id: UserId| catalog.viewer_by_id(id));
-    by_id.or_else(|| catalog.viewer(&ask.id)).cloned().ok_or_else(|| input::missing("user", &ask.id))
+    input::row("user", &ask.id, |id: UserId| catalog.viewer_by_id(id), |name| catalog.viewer(name)).cloned()
 }
 
 fn id(ask: &Ask<'_>) -> Result<UserId, ApiError> {

@@ -27,6 +27,18 @@ pub enum Noun {
 }
 
 impl Noun {
+    pub const ALL: [Self; 9] = [
+        Self::Channels,
+        Self::Categories,
+        Self::Users,
+        Self::Sources,
+        Self::Settings,
+        Self::Guide,
+        Self::Rules,
+        Self::Lineup,
+        Self::Blocks,
+    ];
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

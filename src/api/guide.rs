@@ -124,14 +124,16 @@ pub struct Suggestion {
 pub struct GuideAccept {
     /// 0.5 to 1.
     pub min_score: f32,
-    /// Absent: all unmatched channels.
+    /// Only these, if they have no programmes; absent, and no `q`: all that have none.
     pub ids: Option<Vec<u32>>,
+    /// Only those that these terms match, as in `GET /api/guide/channels`.
+    pub q: Option<String>,
     pub dry_run: bool,
 }
 
 impl Default for GuideAccept {
     fn default() -> Self {
-        Self { min_score: 0.9, ids: None, dry_run: false }
+        Self { min_score: 0.9, ids: None, q: None, dry_run: false }
     }
 }
 

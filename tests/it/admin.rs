@@ -51,6 +51,24 @@ async fn two_editors_agree_and_neither_loses_an_edit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_numeric_name_is_nobody_elses_id() {
+    let daemon = Daemon::start().await;
+    let mut admin = Admin::at(&daemon.socket()).await;
+    let alice = admin.ok("POST", "/api/users", json!({"name": "alice"})).await;
+    let id = &alice["id"];
+    admin.ok("POST", "/api/users", json!({"name": id.to_string()})).await;
+    admin.ok("POST", "/api/categories", json!({"name": "News"})).await;
+    admin.ok("POST", "/api/categories", json!({"name": "1"})).await;
+    assert_eq!(admin.get(&format!("/api/users/{id}/urls")).await["name"], id.to_string().as_str());
+    assert_eq!(admin.get(&format!("/api/users/id:{id}/urls")).await["name"], "alice");
+    assert_eq!(admin.get("/api/categories/1").await["name"], "1");
+    assert_eq!(admin.get("/api/categories/id%3A1").await["id"], 1);
+    admin.ok("DELETE", &format!("/api/users/{id}"), Value::Null).await;
+    let left = admin.get("/api/users").await;
+    assert_eq!((&left["total"], &left["rows"][0]["name"]), (&json!(1), &json!("alice")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn undo_outlives_a_restart() {
     let place = Place::new();
     let process = place.start().await;

@@ -120,6 +120,13 @@ async fn suggestions_are_accepted_in_one_step() {
     assert!(page["rows"][3]["suggestions"].as_array().unwrap().is_empty());
     let dry = admin.ok("POST", "/api/guide/accept", json!({"min_score": 0.8, "dry_run": true})).await;
     assert_eq!((&dry["updated"], &dry["items"][0]["fields"][0]["after"]), (&json!(1), &json!("sky.it")), "{dry}");
+    for (narrow, hit) in [(json!({"q": "rai"}), 0), (json!({"q": "sky"}), 1), (json!({"ids": [4]}), 0)] {
+        let mut ask = json!({"min_score": 0.8, "dry_run": true});
+        ask.as_object_mut().unwrap().extend(narrow.as_object().unwrap().clone());
+        assert_eq!(admin.ok("POST", "/api/guide/accept", ask).await["updated"], hit, "{narrow}");
+    }
+    let (status, _) = admin.refused("POST", "/api/guide/accept", json!({"q": "sky", "ids": [3]})).await;
+    assert_eq!(status, 422, "ids or terms");
     admin.ok("POST", "/api/guide/accept", json!({"min_score": 0.8})).await;
     assert_eq!(admin.get("/api/guide/channels?q=how:none").await["total"], 1);
     let detail = admin.get("/api/channels/3/detail").await;

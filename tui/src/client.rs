@@ -131,6 +131,8 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct Client {
     target: Arc<Target>,
+    /// Requests that change anything are refused before they are sent.
+    read_only: bool,
 }
 
 /// Both directions of a connection, whatever carries it.
@@ -148,7 +150,12 @@ impl Client {
 
     #[must_use]
     pub fn at(target: Target) -> Self {
-        Self { target: Arc::new(target) }
+        Self { target: Arc::new(target), read_only: false }
+    }
+
+    #[must_use]
+    pub fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 
     /// The socket, if it is one of this machine.
@@ -253,6 +260,9 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<(Response<Incoming>, Connection), Fault> {
+        if self.read_only && changes(&method, path, body.as_deref()) {
+            return Err(Fault::own(6, format!("--read-only: {method} {path} would change something")));
+        }
         let (pipe, process) = self.connect().await?;
         match self.exchange(pipe, method, path, body).await {
             Ok((response, task)) => Ok((response, Connection { task, process })),
@@ -322,6 +332,16 @@ impl Client {
         let response = sender.send_request(request).await.map_err(broken)?;
         Ok((response, task))
     }
+}
+
+/// Whether a request may change anything. A probe and a dry run only look.
+fn changes(method: &Method, path: &str, body: Option<&[u8]>) -> bool {
+    let dry = || {
+        let body: Option<serde_json::Value> = body.and_then(|b| serde_json::from_slice(b).ok());
+        body.is_some_and(|b| b["dry_run"] == true)
+    };
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    !reads && !(*method == Method::POST && (path == paths::PROBE || dry()))
 }
 
 pub(crate) fn unreachable(path: &std::path::Path, error: &io::Error) -> Fault {
@@ -451,8 +471,28 @@ fn refused(status: u16, bytes: &[u8]) -> Fault {
     Fault::Api(ApiError::new(code, format!("the daemon answered {status}")))
 }
 
+/// The path of one row by its id alone: a bare number may be another row's name.
+#[must_use]
+pub fn row(list: &str, id: impl fmt::Display) -> String {
+    format!("{list}/id:{id}")
+}
+
 /// One path segment or query value, percent-encoded.
 #[must_use]
 pub fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_told_from_a_change() {
+        let dry = Some(br#"{"dry_run":true}"#.as_slice());
+        assert!(!changes(&Method::GET, "/api/users", None) && !changes(&Method::POST, paths::PROBE, Some(b"{}")));
+        assert!(!changes(&Method::POST, "/api/apply", dry) && changes(&Method::DELETE, "/api/users/1", dry));
+        assert!(changes(&Method::POST, "/api/apply", Some(br#"{"dry_run":false}"#)));
+        assert!(changes(&Method::POST, "/api/undo", None) && changes(&Method::PATCH, "/api/settings", Some(b"{}")));
+    }
 }

@@ -72,11 +72,19 @@ fn expression(text: &str) -> Option<Regex> {
     RegexBuilder::new(text).case_insensitive(true).size_limit(1 << 18).build().ok()
 }
 
-/// Words between blanks; quotes keep blanks.
+/// The term that a field is exactly this text, whatever it holds.
+#[must_use]
+pub fn exact(field: &str, text: &str) -> String {
+    format!("{field}:=\"{}\"", text.replace('"', "\"\""))
+}
+
+/// Words between blanks; quotes keep blanks, and a doubled one within them is a quote.
 fn words(text: &str) -> Vec<String> {
     let (mut out, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
+            '"' if quoted && chars.next_if_eq(&'"').is_some() => word.push(c),
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => out.push(std::mem::take(&mut word)),
             c => word.push(c),
@@ -93,6 +101,14 @@ mod tests {
 
     fn passes(filter: &str) -> bool {
         Filter::new(filter).passes(&[("name", "Sky Sport 4K"), ("ip", "10.0.0.7"), ("agent", "http://x:80 VLC")])
+    }
+
+    #[test]
+    fn any_text_can_be_asked_for_exactly() {
+        for name in ["News; \"Late, Show\"", "\"", "a:b !c ~d", "plain"] {
+            let filter = Filter::new(&exact("name", name));
+            assert!(filter.passes(&[("name", name)]) && !filter.passes(&[("name", "other")]), "{name}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod link;
 pub mod list;
 pub mod model;
 pub mod msg;
+pub mod names;
 pub mod palette;
 pub mod rows;
 pub mod screens;

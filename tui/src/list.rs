@@ -53,6 +53,11 @@ impl List {
         }
     }
 
+    pub fn unmark(&mut self) {
+        self.marks.clear();
+        self.anchor = None;
+    }
+
     /// A filter that was kept; each once.
     pub fn remember(&mut self) {
         const MOST: usize = 50;
@@ -92,6 +97,12 @@ impl<T> Paged<T> {
         self.rows.get(index.checked_sub(self.offset)?)
     }
 
+    /// Whether the rows are those of this filter and order; else they are shown until the others come, and no key acts on them.
+    #[must_use]
+    pub fn is_of(&self, q: &str, sort: &str) -> bool {
+        self.loaded && self.shown.q == q && self.shown.sort == sort
+    }
+
     /// What to ask for, if anything is missing and nothing is under way.
     pub fn need(&mut self, list: &List, q: &str, sort: &str, height: usize) -> Option<Query> {
         if self.asked.is_some() {
@@ -126,9 +137,12 @@ impl<T> Paged<T> {
         self.shown = query.clone();
     }
 
-    /// The request failed: it may be asked again after the next change or reconnect.
+    /// The request failed: it may be asked again after the next change or reconnect. Rows of another filter are not its answer.
     pub fn failed(&mut self) {
         if let Some(query) = self.asked.take() {
+            if !self.is_of(&query.q, &query.sort) {
+                (self.rows, self.offset, self.total) = (Vec::new(), 0, 0);
+            }
             self.shown = query;
         }
     }
@@ -156,5 +170,10 @@ mod tests {
         assert_eq!(paged.need(&list, &list.filter, "number", 20).unwrap().offset, 0);
         paged.failed();
         assert!(paged.need(&list, &list.filter, "number", 20).is_none(), "a failed request is not repeated in a loop");
+        assert_eq!(
+            (paged.at(4000), paged.total),
+            (None, 0),
+            "rows of another filter do not stay under one that was refused"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _, parser::ValueSource};
+use clap::{CommandFactory as _, FromArgMatches as _, parser::ValueSource};
 use yagi::{
     app,
     cli::{
@@ -43,13 +43,7 @@ fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Resul
     let client = match args.verb.take() {
         Some(Verb::Ssh { host, args: rest }) => {
             let far = Far::new(host, args.socket.clone().filter(|_| named))?;
-            let outer = args;
-            // What follows is a command line of its own; flags before it hold for it too.
-            args = Cli::try_parse_from(std::iter::once("yagi".to_owned()).chain(rest)).unwrap_or_else(|e| e.exit());
-            args.yes |= outer.yes;
-            args.json |= outer.json;
-            args.no_headers |= outer.no_headers;
-            args.watch |= outer.watch;
+            args = Cli::within(&args, rest).unwrap_or_else(|e| e.exit());
             Client::at(Target::Ssh(far))
         }
         verb => {
@@ -57,6 +51,10 @@ fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Resul
             cli::client(&args)?
         }
     };
+    let client = client.read_only(args.read_only);
+    if args.read_only && matches!(args.verb, Some(Verb::ProxyStdio)) {
+        return Err(Fault::own(2, "--read-only: proxy-stdio passes on whatever comes; say it before ssh instead"));
+    }
     let out = args.out();
     match args.verb {
         Some(verb) => Ok(runtime.block_on(cli::run(&client, verb, out, args.watch))),
@@ -66,13 +64,13 @@ fn start(runtime: &tokio::runtime::Runtime, mut args: Cli, named: bool) -> Resul
                 // Asks for passwords and tells what is wrong while the terminal is still ours.
                 runtime.block_on(client.get::<yagi_api::Hello>(yagi_api::paths::HELLO))?;
             }
-            Ok(open(runtime, client, &args.look))
+            Ok(open(runtime, client, &args.look, args.read_only))
         }
     }
 }
 
 /// The terminal interface.
-fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look) -> u8 {
+fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look, read_only: bool) -> u8 {
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     if !std::io::stdout().is_terminal()
         || !std::io::stdin().is_terminal()
@@ -98,7 +96,7 @@ fn open(runtime: &tokio::runtime::Runtime, client: Client, look: &Look) -> u8 {
     let ascii = look.ascii || config.ascii.unwrap_or(!unicode || linux);
     let theme = config.theme(palette, ascii).with_plain_lines(wide);
     let mouse = look.mouse || config.mouse;
-    let opening = app::Opening { theme, config, read_only: look.read_only, mouse };
+    let opening = app::Opening { theme, config, read_only, mouse };
     match runtime.block_on(app::run(client, opening)) {
         Ok(()) => 0,
         Err(e) => {

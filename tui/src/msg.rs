@@ -134,7 +134,8 @@ pub enum Answer {
     Tested(u32, Vec<AddressCheck>),
     /// The rows as the daemon tells them.
     Aside(Aside, Value),
-    Probe(Probe),
+    /// What is at an address.
+    Probe(String, Probe),
     Detail(ChannelDetail),
     Diff(SourceDiff),
     History(Vec<yagi_api::RefreshReport>),

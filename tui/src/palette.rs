@@ -6,6 +6,7 @@ use serde_json::json;
 use yagi_api::paths;
 
 use crate::{
+    filter::exact,
     keys::Action,
     model::{Mode, Model, View, Wizard},
     msg::{Aside, Ask, Change, Effect, Verb},
@@ -146,15 +147,14 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
     match verb {
         "user" => find(model, View::Users, exact("name", argument)),
         "channel" => {
-            (model.only_category, model.tree_at) = (None, 0);
+            model.narrow_to(None);
             find(model, View::Channels, argument.to_owned());
         }
         "source" => find(model, View::Sources, exact("name", argument)),
         "client" => find(model, View::Clients, argument.to_owned()),
         "category" => {
             go(model, View::Channels);
-            model.only_category = Some(argument.to_owned());
-            model.tree_at = model.tree.iter().position(|c| c.name == argument).map_or(0, |at| at + 1);
+            model.narrow_to(Some(argument.to_owned()));
             narrow(model, String::new());
         }
         "urls" => effects.push(Effect::Fetch(Ask::Urls {
@@ -235,8 +235,4 @@ pub fn run(model: &mut Model, text: &str, effects: &mut Vec<Effect>) -> Result<(
         _ => effects.push(Effect::Quit),
     }
     Ok(())
-}
-
-fn exact(field: &str, text: &str) -> String {
-    format!("{field}:=\"{}\"", text.replace('"', ""))
 }

@@ -83,7 +83,7 @@ impl Sheet {
                 u.expires_at.map_or_else(|| "never".into(), when::date),
                 u.max_connections.to_string(),
                 switch(u.trial),
-                u.categories.as_ref().map_or_else(|| "all".into(), |c| c.join(", ")),
+                u.categories.as_ref().map_or_else(|| "all".into(), |c| crate::names::join(c, ',')),
                 u.note.clone(),
             ],
             sources: Vec::new(),
@@ -132,7 +132,7 @@ impl Sheet {
              # new one. Save and leave to see what would change; nothing is changed before you agree.\n",
         );
         out.push_str(match self.noun {
-            Noun::Users => "# expires: YYYY-MM-DD, +30d or never; categories: names between commas, or all.\n",
+            Noun::Users => "# expires: YYYY-MM-DD, +30d or never; categories: names between commas (one with a comma in quotes), or all.\n",
             Noun::Channels => "# sources: addresses, best first, blanks between them.\n",
             Noun::Sources => "# interval_s: seconds, 0 only by hand.\n",
             _ => "",
@@ -258,7 +258,7 @@ impl Sheet {
                 _ => return Err(format!("`{cell}` is neither yes nor no")),
             },
             "expires" => ("expires_at", when::expiry(cell, when::now())?.map_or(Value::Null, Value::from)),
-            "categories" => (column, crate::cli::split_categories(cell).map_or(Value::Null, Value::from)),
+            "categories" => (column, crate::names::split(cell, ',').map_or(Value::Null, Value::from)),
             "sources" => {
                 let known = |url: &str| old?.sources.iter().find(|s| s.url == url);
                 let sources = cell.split_whitespace().map(|url| {

@@ -5,11 +5,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
 pub use super::nouns::{
-    CategoryVerb, ChannelFields, ChannelVerb, Export, GuideVerb, Kind, SettingVerb, SourceVerb, UrlArgs, UserFields,
-    UserVerb,
+    CategoryVerb, ChannelFields, ChannelVerb, Export, GuideVerb, Kind, SettingVerb, SourceVerb, UrlArgs, UserVerb,
 };
 use super::{
     blocks::BlockVerb,
@@ -53,10 +52,35 @@ pub struct Cli {
     /// Do not ask before destructive verbs
     #[arg(long, short = 'y', global = true)]
     pub yes: bool,
+    /// Refuse every change, of verbs and in the terminal interface
+    #[arg(long, global = true)]
+    pub read_only: bool,
     #[command(flatten)]
     pub look: Look,
     #[command(subcommand)]
     pub verb: Option<Verb>,
+}
+
+impl Cli {
+    /// The command line behind `yagi ssh HOST`: flags before it hold for it too, where it says nothing else.
+    ///
+    /// # Errors
+    /// As clap's; help and version are errors to it.
+    pub fn within(outer: &Self, words: impl IntoIterator<Item = String>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(std::iter::once("yagi".to_owned()).chain(words))?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        if !args.json && matches.value_source("output") != Some(ValueSource::CommandLine) {
+            (args.output, args.json) = (outer.output, outer.json);
+        }
+        args.no_headers |= outer.no_headers;
+        args.yes |= outer.yes;
+        args.watch |= outer.watch;
+        args.read_only |= outer.read_only;
+        args.look.ascii |= outer.look.ascii;
+        args.look.mouse |= outer.look.mouse;
+        args.look.theme = args.look.theme.or(outer.look.theme);
+        Ok(args)
+    }
 }
 
 /// Of the terminal interface.
@@ -68,9 +92,6 @@ pub struct Look {
     /// Terminal interface: ansi (16 colours), mono, dark or light (256 colours)
     #[arg(long, value_enum)]
     pub theme: Option<ThemeName>,
-    /// Terminal interface: refuse every change
-    #[arg(long)]
-    pub read_only: bool,
     /// Terminal interface: the mouse selects, sorts and scrolls
     #[arg(long)]
     pub mouse: bool,
@@ -205,7 +226,8 @@ pub enum Verb {
     },
     /// What happens, one JSON object a line
     Events {
-        /// Only these, separated by commas: tick, change, log, heartbeat, or a noun such as users
+        /// Only these, separated by commas: tick, change, log, job, heartbeat; or of channels, categories, users, sources,
+        /// settings, guide, rules, lineup, blocks
         #[arg(long, value_delimiter = ',', value_name = "A,B")]
         topics: Vec<String>,
     },
@@ -316,4 +338,22 @@ pub struct Select {
     /// All rows that match these terms
     #[arg(long, value_name = "TERMS", conflicts_with = "rows")]
     pub filter: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_before_ssh_hold_behind_it() {
+        let outer = ["yagi", "--read-only", "-o", "csv", "--no-headers", "--theme", "mono", "--mouse", "ssh", "tv1"];
+        let outer = Cli::parse_from(outer);
+        let within = |words: &[&str]| Cli::within(&outer, words.iter().map(|w| (*w).to_owned())).unwrap();
+        let args = within(&["users"]);
+        assert!(args.read_only && args.no_headers && args.look.mouse && args.output == Format::Csv);
+        assert_eq!(args.look.theme, Some(ThemeName::Mono));
+        let args = within(&["users", "-o", "table"]);
+        assert!(args.output == Format::Table && !args.json, "what is said behind it counts");
+        assert!(within(&["--json", "status"]).json);
+    }
 }

@@ -11,14 +11,14 @@ use super::{
     output::Out,
 };
 use crate::{
-    client::{Client, Fault},
+    client::{self, Client, Fault},
     text::printable,
 };
 
 pub(super) async fn run(client: &Client, out: Out, verb: CategoryVerb) -> Result<(), Fault> {
     let all = || async { client.all::<Category>(paths::CATEGORIES, "").await };
     let find = |rows: &[Category], word: &str| {
-        let hit = rows.iter().find(|c| c.name == word).or_else(|| rows.iter().find(|c| c.id.to_string() == word));
+        let hit = super::named(rows, word, |c| (c.id.0.into(), &c.name));
         hit.cloned().ok_or_else(|| Fault::own(3, format!("there is no category {word}")))
     };
     let facts =
@@ -37,7 +37,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: CategoryVerb) -> Result
         CategoryVerb::Edit { category, name, position } => {
             let row = find(&all().await?, &category)?;
             let patch = CategoryPatch { version: Some(row.version), name, position };
-            let row: Category = client.patch(&format!("{}/{}", paths::CATEGORIES, row.id), &patch).await?;
+            let row: Category = client.patch(&client::row(paths::CATEGORIES, row.id), &patch).await?;
             out.object(&row, || facts(&row))
         }
         CategoryVerb::Order { categories } => {
@@ -53,7 +53,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: CategoryVerb) -> Result
             out.confirm(&format!("merge {} into {}?", names.join(", "), into.name))?;
             let mut row = into.clone();
             for category in &from {
-                let path = format!("{}/{}/merge", paths::CATEGORIES, category.id);
+                let path = format!("{}/merge", client::row(paths::CATEGORIES, category.id));
                 row = client.post(&path, &CategoryMerge { into: into.id }).await?;
                 out.say(format!("merged {}", printable(&category.name, 80)))?;
             }
@@ -66,7 +66,7 @@ pub(super) async fn run(client: &Client, out: Out, verb: CategoryVerb) -> Result
                 return bulk::run(client, out, paths::CATEGORIES, &chosen, json!({"delete": true}), true).await;
             }
             out.confirm(&format!("delete the category {}?", row.name))?;
-            client.delete(&format!("{}/{}", paths::CATEGORIES, row.id)).await?;
+            client.delete(&client::row(paths::CATEGORIES, row.id)).await?;
             out.say(format!("deleted {}", printable(&row.name, 80)))?;
             out.done("deleted", &[row.name])
         }

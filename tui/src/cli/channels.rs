@@ -15,7 +15,7 @@ use super::{
     output::{Format, Out, yes_no},
 };
 use crate::{
-    client::{Client, Fault, encode},
+    client::{self, Client, Fault, encode},
     screens::reading::checked,
     sheet::Sheet,
     text::{masked, printable},
@@ -216,8 +216,9 @@ fn edit(
 
 /// The channel of that id or exact name.
 pub(super) async fn find(client: &Client, word: &str) -> Result<Channel, Fault> {
-    if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
-        return client.get(&format!("{}/{word}", paths::CHANNELS)).await;
+    let id = word.strip_prefix("id:").unwrap_or(word);
+    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) {
+        return client.get(&client::row(paths::CHANNELS, id)).await;
     }
     // The daemon narrows the list by words; the exact name is looked for here.
     let rows: Vec<Channel> = client.all(paths::CHANNELS, &format!("q={}", encode(&terms(word)))).await?;

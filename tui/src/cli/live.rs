@@ -124,17 +124,16 @@ pub(super) async fn kick(
     let block = block.map(super::sources::seconds).transpose()?;
     let mut ids = Vec::new();
     let mut by_name = 0;
-    let mut rows: Option<Vec<ClientRow>> = None;
+    let rows: Vec<ClientRow> = if who.is_empty() { Vec::new() } else { client.all(paths::CLIENTS, "").await? };
     for word in who {
-        if let Ok(id) = word.parse::<u64>() {
+        // Accounts may be called by a number: `id:7` is an id and nothing else.
+        let only: Option<u64> = word.strip_prefix("id:").and_then(|id| id.parse().ok());
+        let hit: Vec<u64> =
+            rows.iter().filter(|c| only.is_none() && (c.name == *word || c.ip == *word)).map(|c| c.id.0).collect();
+        if let Some(id) = only.or_else(|| word.parse().ok()).filter(|_| hit.is_empty()) {
             ids.push(id);
             continue;
         }
-        if rows.is_none() {
-            rows = Some(client.all(paths::CLIENTS, "").await?);
-        }
-        let hit: Vec<u64> =
-            rows.iter().flatten().filter(|c| c.name == *word || c.ip == *word).map(|c| c.id.0).collect();
         if hit.is_empty() {
             return Err(Fault::own(3, format!("no client has the id, name or address {word}")));
         }
@@ -179,11 +178,18 @@ pub(super) async fn kick(
     if who.is_empty() { out.done("kicked", &ids) } else { out.done("kicked", who) }
 }
 
+/// Streams that a word names: `id:7` is an id and nothing else; of other words names come before an id.
+fn hit<'a>(rows: &'a [StreamRow], word: &str) -> Vec<&'a StreamRow> {
+    let named: Vec<&StreamRow> = rows.iter().filter(|s| s.name == word).collect();
+    let id = word.strip_prefix("id:").unwrap_or(word);
+    if named.is_empty() { rows.iter().filter(|s| s.id.to_string() == id).collect() } else { named }
+}
+
 /// Moves a stream to its next source, or to one that is named.
 pub(super) async fn failover(client: &Client, out: Out, which: &str, to: Option<u32>) -> Result<(), Fault> {
     let rows: Vec<StreamRow> = client.all(paths::STREAMS, "").await?;
-    let mut hits = rows.iter().filter(|s| s.id.to_string() == which || s.name == which);
-    let (Some(stream), None) = (hits.next(), hits.next()) else {
+    let hits = hit(&rows, which);
+    let [stream] = hits[..] else {
         return Err(Fault::own(3, format!("no stream, or more than one, has the id or name {which}")));
     };
     let body = match to {
@@ -219,24 +225,24 @@ pub(super) async fn engines(client: &Client, out: Out) -> Result<(), Fault> {
 pub(super) async fn stop(client: &Client, out: Out, which: &[String], filter: Option<&str>) -> Result<(), Fault> {
     let query = filter.map_or_else(String::new, |q| format!("q={}", encode(q)));
     let rows: Vec<StreamRow> = client.all(paths::STREAMS, &query).await?;
-    let mut hit: Vec<&StreamRow> = if filter.is_some() { rows.iter().collect() } else { Vec::new() };
-    if filter.is_some() && hit.is_empty() {
+    let mut hits: Vec<&StreamRow> = if filter.is_some() { rows.iter().collect() } else { Vec::new() };
+    if filter.is_some() && hits.is_empty() {
         return Err(Fault::own(3, "no stream matches"));
     }
     for word in which {
-        let before = hit.len();
-        hit.extend(rows.iter().filter(|s| s.id.to_string() == *word || s.name == *word));
-        if hit.len() == before {
+        let before = hits.len();
+        hits.extend(hit(&rows, word));
+        if hits.len() == before {
             return Err(Fault::own(3, format!("no stream has the id or name {word}")));
         }
     }
-    let clients: u32 = hit.iter().map(|s| s.clients).sum();
+    let clients: u32 = hits.iter().map(|s| s.clients).sum();
     if clients > 1 {
-        out.confirm(&format!("stop {} and cut {}?", count(hit.len(), "stream"), count(clients, "client")))?;
+        out.confirm(&format!("stop {} and cut {}?", count(hits.len(), "stream"), count(clients, "client")))?;
     }
-    for stream in &hit {
+    for stream in &hits {
         client.delete(&format!("{}/{}", paths::STREAMS, stream.id)).await?;
         out.say(format!("stopped {}", printable(&stream.name, 80)))?;
     }
-    out.done("stopped", &hit.iter().map(|s| s.id).collect::<Vec<_>>())
+    out.done("stopped", &hits.iter().map(|s| s.id).collect::<Vec<_>>())
 }

@@ -3,7 +3,7 @@
 //! Owns how a log line is written. Must not enter: where records come from. Invariant: `-f` ends with an error when the daemon
 //! goes, so that a script notices.
 
-use yagi_api::{Event, LogRecord, paths};
+use yagi_api::{Event, LogRecord, Noun, paths};
 
 use super::output::{Out, json, json_line, line_out};
 use crate::{
@@ -35,6 +35,7 @@ pub(super) async fn logs(client: &Client, out: Out, ask: Lines<'_>) -> Result<()
     let n = if since_ms.is_some() || text.is_some() { 2000 } else { ask.n };
     let mut rows: Vec<LogRecord> = client.get(&format!("{}?n={n}&level={level}", paths::LOGS)).await?;
     rows.retain(|record| wanted(record));
+    rows.drain(..rows.len().saturating_sub(ask.n as usize));
     if !ask.follow && !out.is_table() {
         return out.rows(&rows, &[], |_| Vec::new());
     }
@@ -94,30 +95,23 @@ fn since(text: &str) -> Result<i64, Fault> {
 }
 
 /// Kinds of events, and nouns whose changes may be asked for alone.
-const TOPICS: &[&str] = &[
-    "tick",
-    "change",
-    "log",
-    "job",
-    "heartbeat",
-    "channels",
-    "categories",
-    "users",
-    "sources",
-    "settings",
-    "guide",
-    "blocks",
-];
+fn topics() -> impl Iterator<Item = &'static str> {
+    ["tick", "change", "log", "job", "heartbeat"].into_iter().chain(Noun::ALL.into_iter().map(Noun::word))
+}
 
 /// `hello` and `resync` are never left out: without them a reader cannot know what it has missed.
-pub(super) async fn events(client: &Client, topics: &[String]) -> Result<(), Fault> {
-    if let Some(other) = topics.iter().find(|t| !TOPICS.contains(&t.as_str())) {
-        return Err(Fault::own(2, format!("`{other}` is no topic: expected {}", TOPICS.join(", "))));
+pub(super) async fn events(client: &Client, wanted: &[String]) -> Result<(), Fault> {
+    if let Some(other) = wanted.iter().find(|t| !topics().any(|topic| topic == t.as_str())) {
+        return Err(Fault::own(
+            2,
+            format!("`{other}` is no topic: expected {}", topics().collect::<Vec<_>>().join(", ")),
+        ));
     }
+    let of = wanted;
     let wanted = |line: &[u8]| {
         let value: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
-        let is = |key: &str| value[key].as_str().is_some_and(|v| topics.iter().any(|t| t == v));
-        topics.is_empty() || is("type") || is("noun") || matches!(value["type"].as_str(), Some("hello" | "resync"))
+        let is = |key: &str| value[key].as_str().is_some_and(|v| of.iter().any(|t| t == v));
+        of.is_empty() || is("type") || is("noun") || matches!(value["type"].as_str(), Some("hello" | "resync"))
     };
     let mut events = client.events().await?;
     loop {

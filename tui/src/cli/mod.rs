@@ -34,7 +34,6 @@ pub use logs::severity;
 pub use settings::plain;
 pub use sources::{report, state_word as refresh_word};
 pub use system::{client, standard_input};
-pub use users::split_categories;
 
 use crate::client::{Client, Fault};
 use args::{Cli, StreamVerb, Verb};
@@ -46,6 +45,18 @@ impl Cli {
     pub fn out(&self) -> Out {
         let format = if self.json { Format::Json } else { self.output };
         Out { format, no_headers: self.no_headers, yes: self.yes }
+    }
+}
+
+/// The row that a word names, as the daemon finds it: `id:7` is an id and nothing else; of other words a name comes before an id.
+fn named<'a, R>(rows: &'a [R], word: &str, facts: impl Fn(&R) -> (u64, &str)) -> Option<&'a R> {
+    let by_id = |text: &str| {
+        let id: u64 = text.parse().ok()?;
+        rows.iter().find(|r| facts(r).0 == id)
+    };
+    match word.strip_prefix("id:").filter(|text| text.parse::<u64>().is_ok()) {
+        Some(id) => by_id(id),
+        None => rows.iter().find(|r| facts(r).1 == word).or_else(|| by_id(word)),
     }
 }
 

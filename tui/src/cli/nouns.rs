@@ -4,9 +4,11 @@
 //! takes ids, exact names or `--filter`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use yagi_api::{OutputFormat, PlayerFamily};
 
-use super::args::{Pick, Select};
+use super::{
+    args::{Pick, Select},
+    users::UserFields,
+};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ChannelVerb {
@@ -283,44 +285,6 @@ impl Default for UserVerb {
     fn default() -> Self {
         Self::List { pick: Pick::default() }
     }
-}
-
-/// Reads one output format.
-fn player(text: &str) -> Result<PlayerFamily, String> {
-    PlayerFamily::ALL
-        .into_iter()
-        .find(|family| family.word() == text)
-        .ok_or_else(|| format!("expected {}", PlayerFamily::ALL.map(PlayerFamily::word).join(", ")))
-}
-
-fn format(word: &str) -> Result<OutputFormat, String> {
-    OutputFormat::ALL.into_iter().find(|f| f.word() == word).ok_or_else(|| "expected ts or m3u8".to_owned())
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct UserFields {
-    /// Simultaneous streams; 0: no limit
-    #[arg(long, value_name = "N")]
-    pub max_connections: Option<u32>,
-    /// YYYY-MM-DD (from the start of that day), an RFC 3339 time, +30d or never
-    #[arg(long, value_name = "DATE")]
-    pub expires: Option<String>,
-    #[arg(long)]
-    pub disabled: bool,
-    /// Formats of streams it may ask for, separated by commas: ts, m3u8
-    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = format)]
-    pub formats: Option<Vec<OutputFormat>>,
-    /// How answers are spelled for its players: auto, standard, smarters, xui
-    #[arg(long, value_name = "FAMILY", value_parser = player)]
-    pub player: Option<PlayerFamily>,
-    /// Mark it as a trial account
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub trial: Option<bool>,
-    #[arg(long, value_name = "TEXT")]
-    pub note: Option<String>,
-    /// Names of the categories it may see, separated by commas; "all" for all
-    #[arg(long, value_name = "A,B")]
-    pub categories: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

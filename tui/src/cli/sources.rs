@@ -16,7 +16,7 @@ use super::{
     output::{Out, yes_no},
 };
 use crate::{
-    client::{Client, Fault},
+    client::{self, Client, Fault, encode},
     text::{masked, printable},
     when,
 };
@@ -67,9 +67,9 @@ pub(super) async fn run(client: &Client, out: Out, verb: SourceVerb) -> Result<(
             for row in &rows {
                 out.say(printable(&row.name, 60))?;
                 match row.kind {
-                    SourceKind::Playlist => lineup::plan(client, out, &row.id.to_string(), true).await?,
-                    // A guide is taken as it is.
-                    SourceKind::Guide => probe(client, out, &row.url).await?,
+                    SourceKind::Playlist => lineup::plan(client, out, &format!("id:{}", row.id), true).await?,
+                    // A guide is taken as it is. Lists hide the login of an address.
+                    SourceKind::Guide => probe(client, out, &client.get::<Source>(&path(row)).await?.url).await?,
                 }
             }
             Ok(())
@@ -136,7 +136,7 @@ async fn probe(client: &Client, out: Out, url: &str) -> Result<(), Fault> {
     out.object(&found, || {
         let mut facts = vec![
             ("kind", found.kind.map_or("unknown", SourceKind::word).to_owned()),
-            ("name", found.name.clone()),
+            ("name", printable(&found.name, 60).into_owned()),
             ("size", when::bytes(found.bytes)),
         ];
         match found.kind {
@@ -146,15 +146,21 @@ async fn probe(client: &Client, out: Out, url: &str) -> Result<(), Fault> {
             }
             _ => {
                 facts.push(("channels", format!("{} in {} groups", found.entries, found.group_total)));
-                facts.extend(found.groups.iter().take(10).map(|g| ("  group", format!("{} ({})", g.name, g.channels))));
+                facts.extend(
+                    found
+                        .groups
+                        .iter()
+                        .take(10)
+                        .map(|g| ("  group", format!("{} ({})", printable(&g.name, 60), g.channels))),
+                );
                 facts.extend(found.guide_urls.iter().map(|url| ("guide", masked(url))));
             }
         }
-        facts.extend(found.sample.iter().map(|name| ("  such as", name.clone())));
+        facts.extend(found.sample.iter().map(|name| ("  such as", printable(name, 60).into_owned())));
         if found.skipped > 0 {
             facts.push(("passed over", found.skipped.to_string()));
         }
-        facts.extend(found.notes.iter().map(|note| ("note", note.clone())));
+        facts.extend(found.notes.iter().map(|note| ("note", printable(note, 200).into_owned())));
         facts.extend(found.exists.map(|id| ("there already", format!("source {id}"))));
         facts
     })?;
@@ -183,7 +189,7 @@ fn show(out: Out, diff: &SourceDiff) -> Result<(), Fault> {
 }
 
 fn path(row: &Source) -> String {
-    format!("{}/{}", paths::SOURCES, row.id)
+    client::row(paths::SOURCES, row.id)
 }
 
 async fn all(client: &Client) -> Result<Vec<Source>, Fault> {
@@ -195,19 +201,14 @@ async fn pick(client: &Client, words: &[String]) -> Result<Vec<Source>, Fault> {
     words
         .iter()
         .map(|word| {
-            // A name may look like a number; the id wins.
-            let hit = rows.iter().find(|r| r.id.to_string() == *word).or_else(|| rows.iter().find(|r| r.name == *word));
+            let hit = super::named(&rows, word, |r| (r.id.0.into(), &r.name));
             hit.cloned().ok_or_else(|| Fault::own(3, format!("there is no source {word}")))
         })
         .collect()
 }
 
 async fn find(client: &Client, word: &str) -> Result<Source, Fault> {
-    if word.bytes().all(|b| b.is_ascii_digit()) {
-        return client.get(&format!("{}/{word}", paths::SOURCES)).await;
-    }
-    let mut rows = pick(client, &[word.to_owned()]).await?;
-    Ok(rows.swap_remove(0))
+    client.get(&format!("{}/{}", paths::SOURCES, encode(word))).await
 }
 
 async fn list(client: &Client, out: Out) -> Result<(), Fault> {
@@ -293,7 +294,7 @@ fn facts(row: &Source) -> Vec<(&'static str, String)> {
     if let Some(last) = &row.last {
         facts.push(("refreshed", when::ago(Some(last.at), now)));
         facts.push(("result", report(last)));
-        facts.extend(last.notes.iter().map(|note| ("note", note.clone())));
+        facts.extend(last.notes.iter().map(|note| ("note", printable(note, 200).into_owned())));
     }
     facts
 }

@@ -1,22 +1,65 @@
 //! Verbs about viewers' accounts.
 //!
-//! Owns their tables and the reading of `--expires` and `--categories`. Invariant: a password is printed only where
-//! it was asked for (`add`, `passwd`, `url`), and read only from standard input.
+//! Owns their tables, the flags of an account and the reading of `--expires`, `--categories` and `--category`. Invariant: a
+//! password is printed only where it was asked for (`add`, `passwd`, `url`), and read only from standard input.
 
+use clap::Args;
 use serde_json::json;
-use yagi_api::{NewUser, User, UserDraft, UserPatch, paths, text::user_name_fault};
+use yagi_api::{NewUser, OutputFormat, PlayerFamily, User, UserDraft, UserPatch, paths, text::user_name_fault};
 
 use super::{
-    args::{Pick, Select, UserFields, UserVerb},
+    args::{Pick, Select, UserVerb},
     bulk::{self, Chosen},
     output::{Out, yes_no},
 };
 use crate::{
     client::{Client, Fault, encode},
+    names,
     sheet::Sheet,
     text::printable,
     when,
 };
+
+/// Flags of what an account may do.
+#[derive(Clone, Debug, Args)]
+pub struct UserFields {
+    /// Simultaneous streams; 0: no limit
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<u32>,
+    /// YYYY-MM-DD (from the start of that day), an RFC 3339 time, +30d or never
+    #[arg(long, value_name = "DATE")]
+    pub expires: Option<String>,
+    #[arg(long)]
+    pub disabled: bool,
+    /// Formats of streams it may ask for, separated by commas: ts, m3u8
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = format)]
+    pub formats: Option<Vec<OutputFormat>>,
+    /// How answers are spelled for its players: auto, standard, smarters, xui
+    #[arg(long, value_name = "FAMILY", value_parser = player)]
+    pub player: Option<PlayerFamily>,
+    /// Mark it as a trial account
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub trial: Option<bool>,
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Names of the categories it may see, separated by commas (one that has a comma in quotes); "all" for all
+    #[arg(long, value_name = "A,B")]
+    pub categories: Option<String>,
+    /// One category it may see, by its name as it is; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub category: Vec<String>,
+}
+
+fn player(text: &str) -> Result<PlayerFamily, String> {
+    PlayerFamily::ALL
+        .into_iter()
+        .find(|family| family.word() == text)
+        .ok_or_else(|| format!("expected {}", PlayerFamily::ALL.map(PlayerFamily::word).join(", ")))
+}
+
+fn format(word: &str) -> Result<OutputFormat, String> {
+    OutputFormat::ALL.into_iter().find(|f| f.word() == word).ok_or_else(|| "expected ts or m3u8".to_owned())
+}
 
 pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(), Fault> {
     match verb {
@@ -90,11 +133,12 @@ pub(super) async fn run(client: &Client, out: Out, verb: UserVerb) -> Result<(),
                 }
             }
         }
-        UserVerb::Passwd { name, password_stdin: false } => credentials(
-            out,
-            &client.post::<NewUser>(&format!("{}/password", path(&name)), &serde_json::json!({})).await?,
-        ),
-        UserVerb::Passwd { name, password_stdin: true } => {
+        UserVerb::Passwd { name, password_stdin } => {
+            out.confirm(&format!("give {name} a new password? the old links stop working and its streams end"))?;
+            if !password_stdin {
+                let new: NewUser = client.post(&format!("{}/password", path(&name)), &json!({})).await?;
+                return credentials(out, &new);
+            }
             let patch = UserPatch { password: Some(read_password()?), ..UserPatch::default() };
             let user: User = client.patch(&path(&name), &patch).await?;
             out.object(&user, || facts(&user))
@@ -181,7 +225,7 @@ async fn list(client: &Client, out: Out, pick: &Pick) -> Result<(), Fault> {
             u.status(now).word().into(),
             when::expires(u.expires_at, now),
             format!("{}/{}", u.active, limit(u.max_connections)),
-            u.categories.as_ref().map_or_else(|| "all".into(), |c| c.join(", ")),
+            u.categories.as_ref().map_or_else(|| "all".into(), |c| names::join(c, ',')),
             u.note.clone(),
         ]
     })
@@ -200,7 +244,7 @@ fn facts(user: &User) -> Vec<(&'static str, String)> {
         ("expires", when::expires(user.expires_at, now)),
         ("trial", yes_no(user.trial)),
         ("streams", format!("{} of {}", user.active, limit(user.max_connections))),
-        ("categories", user.categories.as_ref().map_or_else(|| "all".into(), |c| c.join(", "))),
+        ("categories", user.categories.as_ref().map_or_else(|| "all".into(), |c| names::join(c, ','))),
         ("note", user.note.clone()),
         ("created", when::minute(user.created_at)),
     ]
@@ -216,15 +260,13 @@ fn expires(fields: &UserFields) -> Result<Option<Option<i64>>, Fault> {
     fields.expires.as_ref().map(read).transpose()
 }
 
+/// `--categories` and each `--category`; none: nothing was said of them.
 fn categories(fields: &UserFields) -> Option<Option<Vec<String>>> {
-    fields.categories.as_deref().map(split_categories)
-}
-
-/// `A, B` → those names; `all` → all.
-#[must_use]
-pub fn split_categories(text: &str) -> Option<Vec<String>> {
-    if text.trim().eq_ignore_ascii_case("all") {
-        return None;
+    let listed = fields.categories.as_deref().map(|text| names::split(text, ','));
+    if fields.category.is_empty() {
+        return listed;
     }
-    Some(text.split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect())
+    let mut all = listed.flatten().unwrap_or_default();
+    all.extend(fields.category.iter().cloned());
+    Some(Some(all))
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use yagi_api::{Category, Channel, Explain, Page, ProbeRequest, Source, User, paths};
 
 use crate::{
-    client::{Client, Fault, encode},
+    client::{Client, Fault, encode, row},
     model::{Desk, MAX_LOGS, Target, View},
     msg::{Answer, Aside, Ask},
     rows::pages::TREE,
@@ -53,14 +53,17 @@ pub async fn read(client: &Client, ask: &Ask) -> Result<Answer, Fault> {
             };
             Answer::Aside(*aside, client.get::<Value>(path).await?["rows"].take())
         }
-        Ask::Probe(url) => Answer::Probe(client.post(paths::PROBE, &ProbeRequest { url: url.clone() }).await?),
+        Ask::Probe(url) => {
+            let found = client.post(paths::PROBE, &ProbeRequest { url: url.clone() }).await?;
+            Answer::Probe(url.clone(), found)
+        }
         Ask::Detail(id) => Answer::Detail(client.get(&format!("{}/{id}/detail", paths::CHANNELS)).await?),
-        Ask::Diff(id) => Answer::Diff(client.get(&format!("{}/{id}/diff", paths::SOURCES)).await?),
+        Ask::Diff(id) => Answer::Diff(client.get(&format!("{}/diff", row(paths::SOURCES, id))).await?),
         Ask::History(id) => {
-            let path = format!("{}/{id}/history?limit={HISTORY}", paths::SOURCES);
+            let path = format!("{}/history?limit={HISTORY}", row(paths::SOURCES, id));
             Answer::History(client.get::<Page<_>>(&path).await?.rows)
         }
-        Ask::Edit(view, id) => Answer::Edit(*view, client.get(&format!("{}/{id}", view.path())).await?),
+        Ask::Edit(view, id) => Answer::Edit(*view, client.get(&row(view.path(), id)).await?),
         Ask::Theirs(path) => Answer::Theirs(path.clone(), client.get(path).await?),
         Ask::Desk(desk) => Answer::Desk(desk.view, sheet(client, desk).await?),
         Ask::Page(view, query) => {
@@ -103,7 +106,7 @@ async fn sheet(client: &Client, desk: &Desk) -> Result<Sheet, Fault> {
         Target::Ids(ids) => {
             let mut rows = Vec::with_capacity(ids.len());
             for id in ids.iter().take(MAX_DESK as usize) {
-                rows.push(client.get(&format!("{}/{id}", desk.view.path())).await?);
+                rows.push(client.get(&row(desk.view.path(), id)).await?);
             }
             rows
         }

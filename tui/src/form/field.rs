@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tui_input::Input;
 use yagi_api::{ApiError, ChannelSource, OutputFormat, rules, text};
 
-use crate::when;
+use crate::{names, when};
 
 /// What a field takes.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub enum Kind {
     Expiry,
     /// A name of a category.
     Category,
-    /// Names of categories separated by semicolons; empty or `all`: all.
+    /// Names of categories separated by semicolons, one that has some in quotes; empty or `all`: all.
     Categories,
     /// Words of output formats.
     Formats,
@@ -82,8 +82,7 @@ impl Kind {
                 rules::expires_at(at).map(|at| json!(at)).map_err(told)
             }
             Self::Categories => {
-                let names: Vec<&str> = given.split(';').map(str::trim).filter(|n| !n.is_empty()).collect();
-                Ok(if names.is_empty() || names == ["all"] { Value::Null } else { json!(names) })
+                Ok(names::split(given, ';').filter(|names| !names.is_empty()).map_or(Value::Null, Value::from))
             }
             Self::Formats => {
                 let asked: Result<Vec<OutputFormat>, String> = given
@@ -120,8 +119,8 @@ impl Kind {
         match (self, value) {
             (Self::Flag, Value::Bool(on)) => flag(*on).to_owned(),
             (Self::Expiry, Value::Number(at)) => at.as_i64().map_or_else(String::new, when::date),
-            (Self::Categories, Value::Array(names)) => join(names, "; "),
-            (Self::Formats, Value::Array(words)) => join(words, " "),
+            (Self::Categories, Value::Array(names)) => names::join(&words(names), ';'),
+            (Self::Formats, Value::Array(formats)) => words(formats).join(" "),
             (Self::Addresses, Value::Array(list)) => {
                 list.iter().filter_map(|s| s["url"].as_str()).collect::<Vec<_>>().join(" ")
             }
@@ -132,8 +131,8 @@ impl Kind {
     }
 }
 
-fn join(list: &[Value], glue: &str) -> String {
-    list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(glue)
+fn words(list: &[Value]) -> Vec<&str> {
+    list.iter().filter_map(Value::as_str).collect()
 }
 
 #[must_use]

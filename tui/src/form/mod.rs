@@ -248,7 +248,7 @@ mod tests {
         let change = form.change(0).unwrap();
         assert_eq!(
             (change.path.as_str(), change.body.unwrap()),
-            ("/api/categories/3", json!({"name": "B", "version": 7}))
+            ("/api/categories/id:3", json!({"name": "B", "version": 7}))
         );
     }
 

@@ -52,7 +52,7 @@ impl Form {
     #[must_use]
     pub fn user(of: Option<&User>) -> Self {
         let expires = of.and_then(|u| u.expires_at).map_or(String::new(), when::date);
-        let categories = of.and_then(|u| u.categories.as_ref()).map_or(String::new(), |c| c.join("; "));
+        let categories = of.and_then(|u| u.categories.as_ref()).map_or(String::new(), |c| crate::names::join(c, ';'));
         let limit = of.map_or("1".to_owned(), |u| u.max_connections.to_string());
         let formats = of
             .map_or_else(|| "ts m3u8".to_owned(), |u| u.formats.iter().map(|f| f.word()).collect::<Vec<_>>().join(" "));
@@ -149,7 +149,7 @@ impl Form {
         match row {
             Some((id, version, name)) => {
                 let title = format!("Edit {noun}: {name}");
-                let mut form = Self::new(title, view, Verb::Patch, format!("{path}/{id}"), Some(version), fields);
+                let mut form = Self::new(title, view, Verb::Patch, crate::client::row(path, id), Some(version), fields);
                 form.row = Some((id, name.to_owned()));
                 form
             }

@@ -3,6 +3,7 @@
 //! Invariant: a name that is not in the list but was typed is kept.
 
 use super::{Field, Kind};
+use crate::names::{join, split};
 
 #[derive(Clone, Debug)]
 pub struct Picker {
@@ -12,6 +13,8 @@ pub struct Picker {
     pub at: usize,
     /// Any number of names, or one.
     many: bool,
+    /// The field said `all` in a word.
+    was_all: bool,
 }
 
 impl Picker {
@@ -19,13 +22,16 @@ impl Picker {
     pub fn new(field: &Field, all: Vec<String>) -> Self {
         let many = matches!(field.kind, Kind::Categories);
         let text = field.input.value();
-        let chosen = if many {
-            text.split(';').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
-        } else {
-            vec![text.trim().to_owned()]
-        };
+        let chosen = if many { split(text, ';').unwrap_or_default() } else { vec![text.trim().to_owned()] };
         let at = all.iter().position(|n| chosen.contains(n)).unwrap_or(0);
-        Self { all, chosen, filter: String::new(), at, many }
+        Self {
+            all,
+            chosen,
+            filter: String::new(),
+            at,
+            many,
+            was_all: many && !text.is_empty() && split(text, ';').is_none(),
+        }
     }
 
     /// The names that match what was typed, and whether each is chosen.
@@ -67,7 +73,11 @@ impl Picker {
     /// The field's new text.
     #[must_use]
     pub fn text(&self) -> String {
-        self.chosen.join("; ")
+        match &self.chosen[..] {
+            [] if self.was_all => "all".to_owned(),
+            chosen if self.many => join(chosen, ';'),
+            chosen => chosen.concat(),
+        }
     }
 }
 
@@ -84,6 +94,12 @@ mod tests {
         picker.at = 0;
         assert!(!picker.turn());
         assert_eq!(picker.text(), "X; |IT| C");
+        let field = Field::new("categories", "", Kind::Categories, "", "");
+        let mut picker = Picker::new(&field, vec!["News; \"Late\"".into()]);
+        picker.turn();
+        assert_eq!(Kind::Categories.read(&picker.text(), 0), Ok(serde_json::json!(["News; \"Late\""])));
+        let field = Field::new("category", "", Kind::Category, "B; C", "");
+        assert_eq!(Picker::new(&field, vec!["A".into()]).text(), "B; C");
         let field = Field::new("category", "", Kind::Category, "B", "");
         let mut picker = Picker::new(&field, vec!["A".into(), "B".into()]);
         picker.step(-1);

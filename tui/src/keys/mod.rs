@@ -197,7 +197,7 @@ pub static KEYS: &[Binding] = &[
     on(SORTED, &[">"], A::SortNext, "sort", "sort by the next column"),
     on(SORTED, &["<"], A::SortPrevious, "", "sort by the previous column"),
     on(SORTED, &["R"], A::Reverse, "", "reverse the order"),
-    key(&["y"], A::Copy, "copy", "copy the row's main value"),
+    key(&["y"], A::Copy, "copy", "copy the row's main value; of a user, one of its addresses"),
     key(&["Y"], A::CopyOther, "", "choose what to copy"),
     key(&["S"], A::Save, "save", "save the list to a file here, CSV or JSON"),
     key(&[":"], A::Command, "cmd", "type a command; Tab completes"),

@@ -3,7 +3,12 @@
 use yagi_api::{Category, Channel, ChannelRow, ClientRow, GuideChannel, LogRecord, Setting, Source, StreamRow, User};
 
 use super::{Model, Target, View};
-use crate::{filter::Filter, screens::columns};
+use crate::{
+    filter::{Filter, exact},
+    list::Paged,
+    rows::pages,
+    screens::columns,
+};
 
 impl Model {
     /// The streams that the view shows, filtered and sorted.
@@ -197,10 +202,65 @@ impl Model {
         let filter = &self.lists[view.index()].filter;
         match &self.only_category {
             Some(name) if view == View::Channels => {
-                format!("category:=\"{}\" {filter}", name.replace('"', "")).trim_end().to_owned()
+                format!("{} {filter}", exact("category", name)).trim_end().to_owned()
             }
             _ => filter.clone(),
         }
+    }
+
+    /// Whether the rows of the current view are those that its filter and order ask for: what a key is meant for is on the screen.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        fn of<T>(model: &Model, paged: &Paged<T>) -> bool {
+            paged.is_of(&model.query(model.view), &pages::order(model, model.view))
+        }
+        match self.view {
+            View::Channels => of(self, &self.channels),
+            View::Categories => of(self, &self.categories),
+            View::Users => of(self, &self.users),
+            View::Sources => of(self, &self.sources),
+            View::Guide => of(self, &self.guide_rows),
+            View::Streams | View::Clients | View::Logs | View::Settings => true,
+        }
+    }
+
+    /// Place of the row that an action on marked rows is about: the first marked one that is here, else the selected one.
+    #[must_use]
+    pub fn meant(&self) -> Option<usize> {
+        let list = self.list();
+        if self.all_marked[self.view.index()] || list.marks.is_empty() {
+            return Some(list.selected);
+        }
+        let from = match self.view {
+            View::Channels => self.channels.offset,
+            View::Categories => self.categories.offset,
+            View::Users => self.users.offset,
+            View::Sources => self.sources.offset,
+            View::Guide => self.guide_rows.offset,
+            View::Streams | View::Clients | View::Logs | View::Settings => 0,
+        };
+        (from..self.count())
+            .map_while(|at| Some((at, self.id_at(at)?)))
+            .find_map(|(at, id)| list.marks.contains(&id).then_some(at))
+    }
+
+    /// The category that Channels is narrowed to. Marks belong to what is seen.
+    pub fn narrow_to(&mut self, category: Option<String>) {
+        if self.only_category != category {
+            self.lists[View::Channels.index()].unmark();
+            self.all_marked[View::Channels.index()] = false;
+        }
+        self.tree_at =
+            category.as_ref().and_then(|name| self.tree.iter().position(|c| c.name == *name)).map_or(0, |at| at + 1);
+        self.only_category = category;
+    }
+
+    /// The stream that Clients is narrowed to.
+    pub fn narrow_to_stream(&mut self, stream: Option<(u64, String)>) {
+        if self.only_stream != stream {
+            self.lists[View::Clients.index()].unmark();
+        }
+        self.only_stream = stream;
     }
 
     /// The marked rows, else the selected one.

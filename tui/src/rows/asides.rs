@@ -9,7 +9,7 @@ use yagi_api::{Block, ChangeRow, EngineRow, Job, Lineup, Rule, paths};
 
 use crate::{
     cli::{jobs::work, noun_word, report},
-    client::encode,
+    client::{encode, row},
     model::{Choose, Mode, Model, Pick, View},
     msg::{Aside, Change, Verb},
     text::printable,
@@ -63,7 +63,7 @@ fn rule(r: Rule) -> (String, Pick) {
 }
 
 fn lineup(l: Lineup) -> Items {
-    let path = |verb: &str| format!("{}/{}/{verb}", paths::LINEUP, l.source);
+    let path = |verb: &str| format!("{}/{verb}", row(paths::LINEUP, l.source));
     let mut items = Items::new();
     if let Some(held) = &l.held {
         let change = Change::new(Verb::Post, path("accept"), View::Channels, format!("{}: accepted", l.name))

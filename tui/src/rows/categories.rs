@@ -3,8 +3,9 @@
 use serde_json::json;
 use yagi_api::paths;
 
-use super::{ask, delete, live::choose_copy, names};
+use super::{ask, delete, live::choose_copy, names, place};
 use crate::{
+    client,
     form::Form,
     keys::Action,
     model::{Mode, Model, View},
@@ -17,24 +18,20 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         model.mode = Mode::Form(Box::new(Form::category(None)));
         return;
     }
-    let Some(row) = model.selected_category().cloned() else { return };
+    let Some(row) = model.categories.at(place(model, action)).cloned() else { return };
     match action {
         Action::Enter => {
             model.trail.push(View::Categories);
             model.view = View::Channels;
-            let at = model.tree.iter().position(|c| c.id == row.id);
-            model.tree_at = at.map_or(0, |at| at + 1);
-            model.only_category = Some(row.name);
-            let list = model.list_mut();
-            list.filter.clear();
-            list.selected = 0;
+            model.narrow_to(Some(row.name));
+            crate::update::narrow(model, String::new());
         }
         Action::Edit => model.mode = Mode::Form(Box::new(Form::category(Some(&row)))),
         Action::MoveUp => shift(model, row.id.0, -1, effects),
         Action::MoveDown => shift(model, row.id.0, 1, effects),
         Action::Merge => merge(model, &row),
         Action::Delete => {
-            let loses = if model.marked() > 0 {
+            let loses = if model.marked() > 1 {
                 "their channels become uncategorised".to_owned()
             } else {
                 format!("its {} channels become uncategorised", row.channels)
@@ -85,7 +82,7 @@ fn merge(model: &mut Model, into: &yagi_api::Category) {
         .map(|id| {
             Change::new(
                 Verb::Post,
-                format!("{}/{id}/merge", paths::CATEGORIES),
+                format!("{}/merge", client::row(paths::CATEGORIES, id)),
                 View::Categories,
                 format!("merged into {}", into.name),
             )

@@ -3,7 +3,7 @@
 use serde_json::json;
 use yagi_api::{AddressCheck, Channel, User, paths};
 
-use super::{bulk, delete, live::choose_copy, page, prompt, toggle};
+use super::{bulk, delete, live::choose_copy, page, place, prompt, toggle};
 use crate::{
     form::Form,
     keys::Action,
@@ -27,7 +27,7 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     if action == Action::CancelJob {
         return stop_checks(model, effects);
     }
-    let Some(row) = model.selected_channel().cloned() else { return };
+    let Some(row) = model.channels.at(place(model, action)).map(|r| r.channel.clone()) else { return };
     match action {
         Action::Enter => effects.push(Effect::Fetch(Ask::Detail(row.id.0))),
         // Fetched again: lists may hide the credentials of its addresses.
@@ -37,7 +37,12 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Toggle => toggle(model, &row.name, row.enabled, row.id.0, row.version, effects),
         Action::Move => prompt(model, PromptKind::Move, ""),
         Action::Renumber => prompt(model, PromptKind::Renumber, row.number.to_string()),
-        Action::Delete => delete(model, &row.name, "its stream stops; u brings it back"),
+        Action::Delete => {
+            let many = model.marked() > 1;
+            let loses =
+                if many { "their streams stop; u brings them back" } else { "its stream stops; u brings it back" };
+            delete(model, &row.name, loses);
+        }
         Action::Copy => effects
             .extend(row.sources.first().map(|s| Effect::Copy { what: "the address".into(), text: s.url.clone() })),
         Action::CopyOther => {

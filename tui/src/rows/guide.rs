@@ -3,7 +3,7 @@
 use serde_json::json;
 use yagi_api::{GuideChannel, Suggestion, paths};
 
-use super::{ask, live::choose_copy};
+use super::{ask, live::choose_copy, names, place};
 use crate::{
     keys::Action,
     model::{Choose, Mode, Model, Pick, Target, View},
@@ -14,6 +14,9 @@ use crate::{
 /// What `A` takes without looking at each.
 const SURE: f32 = 0.9;
 
+/// What `a` takes for rows that were marked.
+const LIKELY: f32 = 0.5;
+
 pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     match action {
         Action::Refresh => {
@@ -21,29 +24,29 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             return effects.push(Effect::Send(change));
         }
         Action::AcceptAll => {
-            let mut change = Change::new(Verb::Post, paths::GUIDE_ACCEPT, View::Guide, "suggestions taken")
-                .body(json!({"min_score": SURE}));
-            change.undoable = true;
+            let q = model.query(View::Guide);
+            let of = if q.is_empty() { "Each channel" } else { "Each channel of this filter" };
             let lines = vec![
-                format!("Each channel without programmes gets its best suggestion of {SURE} and more."),
+                format!("{of} without programmes gets its best suggestion of {SURE} and more."),
                 "u takes it back.".into(),
             ];
+            let change = accept(SURE, &Target::Query(q));
             return ask(model, "Take all good suggestions?", lines, vec![change], 1);
         }
         _ => {}
     }
-    let Some(row) = model.selected_guide().cloned() else { return };
+    let Some(row) = model.guide_rows.at(place(model, action)).cloned() else { return };
     match action {
         Action::Enter => effects.push(Effect::Fetch(Ask::Detail(row.id.0))),
         Action::Accept if model.marked() > 0 => {
             let Some(target) = model.target() else { return };
-            let mut body = json!({"min_score": 0.5});
-            if let Target::Ids(ids) = target {
-                body["ids"] = json!(ids);
+            let (change, count) = (accept(LIKELY, &target), model.marked());
+            if count == 1 {
+                return effects.push(Effect::Send(change));
             }
-            let mut change = Change::new(Verb::Post, paths::GUIDE_ACCEPT, View::Guide, "suggestions taken").body(body);
-            change.undoable = true;
-            effects.push(Effect::Send(change));
+            let mut lines = names(model);
+            lines.push("Those without programmes get their best suggestion; u takes it back.".into());
+            ask(model, format!("Take suggestions for {count} channels?"), lines, vec![change], count);
         }
         Action::Accept => match row.suggestions.as_slice() {
             [] => model.complain("there is no suggestion for this channel; e in Channels sets its guide id by hand"),
@@ -72,6 +75,14 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         ),
         _ => {}
     }
+}
+
+/// Suggestions for the chosen rows, in one step.
+fn accept(min_score: f32, target: &Target) -> Change {
+    let mut body = target.body();
+    body["min_score"] = json!(min_score);
+    let change = Change::new(Verb::Post, paths::GUIDE_ACCEPT, View::Guide, "suggestions taken").body(body);
+    Change { undoable: true, ..change }
 }
 
 fn take(row: &GuideChannel, suggestion: &Suggestion) -> Change {

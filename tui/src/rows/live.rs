@@ -18,7 +18,7 @@ pub fn stream(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     let Some(row) = model.selected_stream().cloned() else { return };
     match action {
         Action::Enter => {
-            model.only_stream = Some((row.id, row.name));
+            model.narrow_to_stream(Some((row.id, row.name)));
             model.trail.push(View::Streams);
             model.view = View::Clients;
             model.lists[View::Clients.index()].selected = 0;

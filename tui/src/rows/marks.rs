@@ -69,8 +69,6 @@ pub fn clear(model: &mut Model) -> bool {
     let had = model.marked() > 0 || model.list().anchor.is_some();
     let view = model.view.index();
     model.all_marked[view] = false;
-    let list = model.list_mut();
-    list.marks.clear();
-    list.anchor = None;
+    model.list_mut().unmark();
     had
 }

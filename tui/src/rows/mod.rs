@@ -18,9 +18,10 @@ use tui_input::Input;
 use yagi_api::paths;
 
 use crate::{
+    client,
     form::Form,
     keys::Action,
-    model::{Confirm, Desk, Mode, Model, Prompt, PromptKind, Reading, Target, View, Wizard},
+    model::{Confirm, Desk, Mode, Model, Pane, Prompt, PromptKind, Reading, Target, View, Wizard},
     msg::{Ask, Change, Effect, Verb},
     text::printable,
 };
@@ -30,6 +31,19 @@ const MANY: usize = 20;
 
 /// Carries out an action on the selected row, or on the marked ones.
 pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
+    let no_row = match action {
+        Action::New | Action::Undo | Action::Redo => true,
+        Action::Refresh => model.view != View::Sources,
+        Action::CancelJob => model.view == View::Channels,
+        Action::Enter => model.pane == Pane::Side,
+        _ => false,
+    };
+    if !no_row && !is_settled(model) {
+        return;
+    }
+    if model.meant().is_none() && for_marks(action) {
+        return model.complain("the marked rows are not here: go to them, or Esc clears the marks");
+    }
     match (model.view, action) {
         (View::Streams, Action::New) => model.mode = Mode::Wizard(Box::new(Wizard::new(true))),
         (_, Action::Undo | Action::Redo) => trail(model, action, effects),
@@ -57,6 +71,30 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             _ => None,
         });
     }
+}
+
+/// Whether what a key is meant for is here; else says that it comes.
+pub fn is_settled(model: &mut Model) -> bool {
+    let settled = model.is_settled();
+    if !settled {
+        model.say("the list is being fetched: once more when it is here");
+    }
+    settled
+}
+
+/// Whether an action is for the marked rows, if there are any, rather than for the one under the cursor.
+fn for_marks(action: Action) -> bool {
+    use Action as A;
+    matches!(
+        action,
+        A::Edit | A::Toggle | A::Delete | A::Move | A::Renumber | A::Extend | A::Password | A::Test | A::Accept
+    )
+}
+
+/// Place of the row that an action is about.
+fn place(model: &Model, action: Action) -> usize {
+    let selected = model.list().selected;
+    if for_marks(action) { model.meant().unwrap_or(selected) } else { selected }
 }
 
 fn trail(model: &Model, action: Action, effects: &mut Vec<Effect>) {
@@ -112,9 +150,7 @@ fn delete(model: &mut Model, name: &str, loses: &str) {
     let Target::Ids(ids) = target else { return };
     let changes = ids
         .iter()
-        .map(|id| {
-            Change::new(Verb::Delete, format!("{}/{id}", model.view.path()), model.view, format!("{name} deleted"))
-        })
+        .map(|id| Change::new(Verb::Delete, client::row(model.view.path(), id), model.view, format!("{name} deleted")))
         .collect();
     ask(model, format!("Delete the {one}?"), vec![format!("{}: {loses}", printable(name, 60))], changes, 1);
 }
@@ -137,6 +173,9 @@ fn names(model: &Model) -> Vec<String> {
         }
         View::Users => model.users.rows.iter().filter(|r| marked(r.id.0.into())).map(|r| r.name.as_str()).collect(),
         View::Sources => model.sources.rows.iter().filter(|r| marked(r.id.0.into())).map(|r| r.name.as_str()).collect(),
+        View::Guide => {
+            model.guide_rows.rows.iter().filter(|r| marked(r.id.0.into())).map(|r| r.name.as_str()).collect()
+        }
         View::Streams => model.streams.iter().filter(|r| marked(r.id)).map(|r| r.name.as_str()).collect(),
         View::Clients => model.clients.iter().filter(|r| marked(r.id.0)).map(|r| r.name.as_str()).collect(),
         _ => Vec::new(),
@@ -157,7 +196,7 @@ fn toggle(model: &Model, name: &str, enabled: bool, id: u32, version: u32, effec
         Some(target) if marked > 0 => {
             bulk(model.view, &target, &json!({"set": {"enabled": !enabled}}), format!("{marked} rows are {word}"))
         }
-        _ => Change::new(Verb::Patch, format!("{}/{id}", model.view.path()), model.view, format!("{name} is {word}"))
+        _ => Change::new(Verb::Patch, client::row(model.view.path(), id), model.view, format!("{name} is {word}"))
             .body(json!({"enabled": !enabled, "version": version})),
     };
     effects.push(Effect::Send(change));

@@ -3,8 +3,9 @@
 use serde_json::json;
 use yagi_api::{SourceKind, paths};
 
-use super::{bulk, delete, live::choose_copy, toggle};
+use super::{bulk, delete, live::choose_copy, place, toggle};
 use crate::{
+    client,
     keys::Action,
     model::{Mode, Model, View, Wizard},
     msg::{Ask, Change, Effect, Verb},
@@ -15,8 +16,8 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         model.mode = Mode::Wizard(Box::new(Wizard::new(false)));
         return;
     }
-    let Some(row) = model.selected_source().cloned() else { return };
-    let path = format!("{}/{}", View::Sources.path(), row.id);
+    let Some(row) = model.sources.at(place(model, action)).cloned() else { return };
+    let path = client::row(View::Sources.path(), row.id);
     match action {
         Action::Enter => effects.push(Effect::Fetch(Ask::History(row.id.0))),
         Action::Difference => effects.push(Effect::Fetch(Ask::Diff(row.id.0))),
@@ -63,11 +64,12 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         },
         Action::Toggle => toggle(model, &row.name, row.enabled, row.id.0, row.version, effects),
         Action::Delete => {
-            let what = match row.kind {
-                SourceKind::Playlist => "channels",
-                SourceKind::Guide => "programmes",
+            let loses = match row.kind {
+                _ if model.marked() > 1 => "the channels and programmes that they made go with them",
+                SourceKind::Playlist => "the channels that it made go with it",
+                SourceKind::Guide => "the programmes that it made go with it",
             };
-            delete(model, &row.name, &format!("the {what} that it made go with it"));
+            delete(model, &row.name, loses);
         }
         _ => {}
     }

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{ask, bulk, delete, live::choose_copy, toggle};
+use super::{ask, bulk, delete, live::choose_copy, place, toggle};
 use crate::{
+    client,
     form::Form,
     keys::Action,
     model::{Mode, Model, View},
@@ -24,8 +25,8 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         model.mode = Mode::Form(Box::new(Form::user(None)));
         return;
     }
-    let Some(row) = model.selected_user().cloned() else { return };
-    let path = format!("{}/{}", View::Users.path(), row.id);
+    let Some(row) = model.users.at(place(model, action)).cloned() else { return };
+    let path = client::row(View::Users.path(), row.id);
     match action {
         Action::Enter => model.mode = Mode::Detail { scroll: 0 },
         Action::Edit => model.mode = Mode::Form(Box::new(Form::user(Some(&row)))),
@@ -60,6 +61,7 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             };
             effects.push(Effect::Send(change));
         }
+        Action::Password if model.marked() > 1 => model.complain("one user at a time is given a new password"),
         Action::Password => {
             let said = format!("{} has a new password", row.name);
             let renew =
@@ -73,7 +75,7 @@ pub fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         }
         Action::Delete => {
             let loses =
-                if model.marked() > 0 { "their streams end".to_owned() } else { format!("{} of it", ends(row.active)) };
+                if model.marked() > 1 { "their streams end".to_owned() } else { format!("{} of it", ends(row.active)) };
             delete(model, &row.name, &loses);
         }
         _ => {}

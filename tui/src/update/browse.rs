@@ -122,7 +122,11 @@ pub fn act(model: &mut Model, action: Action, count: Option<usize>, effects: &mu
             model.mode = Mode::Prompt(Prompt::new(PromptKind::Save, name));
         }
         Action::Help => model.mode = Mode::Help(crate::model::Help::default()),
-        Action::Mark | Action::MarkRange | Action::MarkInvert | Action::MarkAll => marks::act(model, action),
+        Action::Mark | Action::MarkRange | Action::MarkInvert | Action::MarkAll => {
+            if rows::is_settled(model) {
+                marks::act(model, action);
+            }
+        }
         Action::Freeze => model.frozen = !model.frozen,
         Action::Mouse => {
             model.mouse = !model.mouse;
@@ -158,8 +162,8 @@ pub fn act(model: &mut Model, action: Action, count: Option<usize>, effects: &mu
 fn step(model: &mut Model, by: isize) {
     if model.pane == Pane::Side && pages::has_tree(model) {
         let most = model.tree.len();
-        model.tree_at = model.tree_at.saturating_add_signed(by).min(most);
-        model.only_category = model.tree_at.checked_sub(1).and_then(|at| model.tree.get(at)).map(|c| c.name.clone());
+        let at = model.tree_at.saturating_add_signed(by).min(most);
+        model.narrow_to(at.checked_sub(1).and_then(|at| model.tree.get(at)).map(|c| c.name.clone()));
         model.list_mut().selected = 0;
         return;
     }
@@ -175,7 +179,7 @@ fn sort(model: &mut Model, by: usize) {
 
 pub fn go(model: &mut Model, view: View) {
     model.trail.clear();
-    model.only_stream = None;
+    model.narrow_to_stream(None);
     if model.view != view {
         model.pane = Pane::List;
     }
@@ -211,10 +215,9 @@ fn back(model: &mut Model) {
         prompts::narrow(model, String::new());
         return;
     }
-    model.only_stream = None;
+    model.narrow_to_stream(None);
     if model.view == View::Channels {
-        model.only_category = None;
-        model.tree_at = 0;
+        model.narrow_to(None);
     }
     if let Some(view) = model.trail.pop() {
         model.view = view;

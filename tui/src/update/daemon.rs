@@ -1,10 +1,11 @@
 //! What the daemon tells: events as they come, and answers to what was asked.
 
-use yagi_api::{Event, Job, Noun, paths};
+use yagi_api::{ClientRow, Event, Job, Noun, Page, Query, paths};
 
 use super::{everything, wizard};
 use crate::{
     form::Form,
+    list::Paged,
     model::{MAX_LOGS, MAX_RATES, Mode, Model, Prompt, PromptKind, Rates, UrlDialog, View},
     msg::{Answer, Ask, Effect},
     rows::{self, asides, pages},
@@ -27,6 +28,9 @@ pub fn on_event(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
             model.ticked_at = model.now;
             model.status = Some(status);
             sample(model, &streams);
+            // Whoever came or went changes what accounts use, and when they were last seen.
+            let watch = |c: &ClientRow| (c.id, c.user);
+            model.users.stale |= !clients.iter().map(watch).eq(model.clients.iter().map(watch));
             pages::keep_cursor(model, |model| (model.streams, model.clients) = (streams, clients));
         }
         Event::Change { noun, id, actor, .. } => {
@@ -141,7 +145,7 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
                 model.jobs.clear();
                 model.rates.clear();
                 for view in [View::Streams, View::Clients] {
-                    model.lists[view.index()].marks.clear();
+                    model.lists[view.index()].unmark();
                 }
                 model.say("the daemon was restarted");
             }
@@ -154,30 +158,14 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
         }
         Answer::Clients(rows) => pages::keep_cursor(model, |model| model.clients = rows),
         Answer::Channels(query, page) => {
-            let total = page.total;
-            model.channels.take(&query, page);
-            whole(model, View::Channels, &query.q, total);
+            take(model, View::Channels, |m| &mut m.channels, |r| r.channel.id.0, &query, page)
         }
         Answer::Categories(query, page) => {
-            let total = page.total;
-            model.categories.take(&query, page);
-            whole(model, View::Categories, &query.q, total);
+            take(model, View::Categories, |m| &mut m.categories, |r| r.id.0, &query, page)
         }
-        Answer::Users(query, page) => {
-            let total = page.total;
-            model.users.take(&query, page);
-            whole(model, View::Users, &query.q, total);
-        }
-        Answer::Sources(query, page) => {
-            let total = page.total;
-            model.sources.take(&query, page);
-            whole(model, View::Sources, &query.q, total);
-        }
-        Answer::GuideRows(query, page) => {
-            let total = page.total;
-            model.guide_rows.take(&query, page);
-            whole(model, View::Guide, &query.q, total);
-        }
+        Answer::Users(query, page) => take(model, View::Users, |m| &mut m.users, |r| r.id.0, &query, page),
+        Answer::Sources(query, page) => take(model, View::Sources, |m| &mut m.sources, |r| r.id.0, &query, page),
+        Answer::GuideRows(query, page) => take(model, View::Guide, |m| &mut m.guide_rows, |r| r.id.0, &query, page),
         Answer::Tree(tree) => {
             model.tree = tree;
             model.tree_asked = false;
@@ -202,7 +190,7 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
         }
         Answer::Urls(urls, fresh, channel) => on_urls(model, urls, fresh, channel),
         Answer::Tested(id, check) => rows::channels::tested(model, id, &check, effects),
-        Answer::Probe(probe) => wizard::probed(model, probe),
+        Answer::Probe(url, probe) => wizard::probed(model, &url, probe),
         Answer::Theirs(path, row) => on_theirs(model, &path, &row),
         // Whatever was opened meanwhile keeps the keys, and what was typed.
         _ if !matches!(model.mode, Mode::Browse) => {}
@@ -229,10 +217,34 @@ pub fn on_answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Without a filter the total is that of the whole list.
-fn whole(model: &mut Model, view: View, q: &str, total: u32) {
-    if q.is_empty() {
-        model.totals[view.index()] = total as usize;
+/// The rows of a page. As long as they answer the same question, the cursor and the beginning of a range stay on their rows,
+/// wherever the new page has them.
+fn take<T>(
+    model: &mut Model,
+    view: View,
+    paged: fn(&mut Model) -> &mut Paged<T>,
+    id: fn(&T) -> u32,
+    query: &Query,
+    page: Page<T>,
+) {
+    let (selected, anchor) = (model.lists[view.index()].selected, model.lists[view.index()].anchor);
+    let total = page.total as usize;
+    let rows = paged(model);
+    let at = |rows: &Paged<T>, place: usize| rows.at(place).map(id);
+    let same = rows.is_of(&query.q, &query.sort);
+    let (cursor, began) = if same { (at(rows, selected), anchor.and_then(|a| at(rows, a))) } else { (None, None) };
+    rows.take(query, page);
+    let place = |wanted: Option<u32>| {
+        let here = rows.rows.iter().position(|r| Some(id(r)) == wanted)?;
+        Some(rows.offset + here)
+    };
+    let (cursor, began) = (place(cursor), place(began));
+    let list = &mut model.lists[view.index()];
+    list.selected = cursor.unwrap_or(selected);
+    list.anchor = began.or(anchor);
+    // Without a filter the total is that of the whole list.
+    if query.q.is_empty() {
+        model.totals[view.index()] = total;
     }
 }
 

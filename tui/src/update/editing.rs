@@ -22,18 +22,19 @@ pub fn key(model: &mut Model, key: KeyEvent, mut form: Box<Form>, effects: &mut 
     let stops = form.stops();
     let fields = form.fields.len();
     let save = key.code == KeyCode::F(2) || ctrl('s') || key.code == KeyCode::Enter && form.focus == fields;
+    // Whatever is done meanwhile, leaving is asked for twice in a row.
+    let leaving = std::mem::take(&mut form.leaving);
     match key.code {
         _ if form.sent && key.code != KeyCode::Esc => {}
-        KeyCode::Esc if form.is_touched() && !form.leaving => form.leaving = true,
+        KeyCode::Esc if form.is_touched() && !leaving => form.leaving = true,
         KeyCode::Esc => return,
         KeyCode::Enter if form.focus == fields + 1 => {
-            if !form.is_touched() || form.leaving {
+            if !form.is_touched() || leaving {
                 return;
             }
             form.leaving = true;
         }
         _ if save => {
-            form.leaving = false;
             if send(model, &mut form, effects) {
                 return;
             }
@@ -65,7 +66,6 @@ pub fn key(model: &mut Model, key: KeyEvent, mut form: Box<Form>, effects: &mut 
         }
         KeyCode::Left | KeyCode::Right if form.focus >= fields => form.focus = fields + (form.focus - fields + 1) % 2,
         KeyCode::Char(' ') if form.focused().is_some_and(|f| f.is_turned()) => {
-            form.leaving = false;
             if let Some(field) = form.focused() {
                 field.turn();
             }
@@ -79,7 +79,6 @@ pub fn key(model: &mut Model, key: KeyEvent, mut form: Box<Form>, effects: &mut 
         _ => {
             if let Some(field) = form.focused().filter(|f| !f.is_turned()) {
                 field.input.handle_event(&TermEvent::Key(key));
-                form.leaving = false;
                 form.refused = None;
             }
         }

@@ -123,7 +123,7 @@ fn on_failed(model: &mut Model, ask: &Ask, fault: &crate::client::Fault) {
         Ask::Page(view, _) => pages::failed(model, *view),
         Ask::Tree => model.tree_asked = false,
         Ask::Tested(_) => model.test = None,
-        Ask::Probe(_) => return wizard::failed(model, fault.to_string()),
+        Ask::Probe(url) => return wizard::unprobed(model, url, fault.to_string()),
         // An older daemon has none.
         Ask::Jobs => return,
         _ => {}

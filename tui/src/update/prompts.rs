@@ -9,13 +9,14 @@ use crate::{
     model::{Mode, Model, Prompt, PromptKind, View},
     msg::{Change, Effect, Export, Verb},
     palette,
-    rows::{channels, pages},
+    rows::{channels, marks, pages},
 };
 
 /// The filter of the current view; marks belong to what is seen.
 pub fn narrow(model: &mut Model, filter: String) {
-    let view = model.view.index();
-    model.all_marked[view] = false;
+    if model.list().filter != filter {
+        marks::clear(model);
+    }
     let list = model.list_mut();
     list.filter = filter;
     list.selected = 0;

@@ -83,9 +83,17 @@ fn user(wizard: &Wizard) -> Result<Vec<Effect>, String> {
     }
 }
 
+/// Whether an answer is to the address that is waited for: a wizard that was left may have asked for another.
+fn awaits(wizard: &Wizard, url: &str) -> bool {
+    wizard.waits && wizard.step == Step::Address && rules::place(wizard.input.value()).is_ok_and(|asked| asked == url)
+}
+
 /// What is at the address.
-pub fn probed(model: &mut Model, probe: Probe) {
+pub fn probed(model: &mut Model, url: &str, probe: Probe) {
     let Mode::Wizard(wizard) = &mut model.mode else { return };
+    if !awaits(wizard, url) {
+        return;
+    }
     wizard.waits = false;
     match &probe.error {
         Some(error) if !probe.ok => wizard.fault = Some(error.clone()),
@@ -107,6 +115,13 @@ pub fn added(model: &mut Model) {
     } else {
         model.mode = Mode::Browse;
         super::browse::go(model, View::Sources);
+    }
+}
+
+/// The address could not be asked about.
+pub fn unprobed(model: &mut Model, url: &str, why: String) {
+    if matches!(&model.mode, Mode::Wizard(wizard) if awaits(wizard, url)) {
+        failed(model, why);
     }
 }
 

@@ -106,7 +106,7 @@ pub fn answer(rows: &Rows, method: &Method, path: &[&str], body: &str) -> Option
                 "retired": [{"id": 7, "name": "Old One"}]})
         }
         ("GET", ["lineup", id, "plan"]) => {
-            json!({"source": id.parse::<u32>().ok()?, "held": false, "before": 412, "after": 413, "added": 1,
+            json!({"source": id.trim_start_matches("id%3A").parse::<u32>().ok()?, "held": false, "before": 412, "after": 413, "added": 1,
             "removed": 0, "renamed": 0, "moved": 0, "resourced": 0, "touched": 0, "excluded": 0,
             "rows": [{"changes": ["added"], "number": 413, "before": "", "after": "New One", "group_before": "", "group_after": "World"}]})
         }

@@ -450,7 +450,10 @@ fn route(rows: &mut Rows, method: &Method, path: &str, query: &str, body: &str) 
 }
 
 fn find<'a>(rows: &'a Rows, noun: &str, id: &str) -> Option<&'a Value> {
-    rows.lists[noun].iter().find(|r| r["id"].as_u64().is_some_and(|n| n.to_string() == id) || r["name"] == id)
+    let id = id.replace("%3A", ":");
+    let (only, id) = id.strip_prefix("id:").map_or((false, id.as_str()), |id| (true, id));
+    let named = rows.lists[noun].iter().find(|r| !only && r["name"] == id);
+    named.or_else(|| rows.lists[noun].iter().find(|r| r["id"].as_u64().is_some_and(|n| n.to_string() == id)))
 }
 
 fn events(shared: Shared) -> Response<Body> {

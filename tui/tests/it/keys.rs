@@ -343,7 +343,7 @@ fn categories_move_and_merge() {
     stage.keys("4 M");
     assert!(stage.screen().contains("Merge 1 into World?"), "{}", stage.screen());
     let merge = one(stage.keys("y"));
-    assert_eq!((merge.path.as_str(), merge.body.unwrap()), ("/api/categories/1/merge", json!({"into": 2})));
+    assert_eq!((merge.path.as_str(), merge.body.unwrap()), ("/api/categories/id:1/merge", json!({"into": 2})));
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn lists_without_a_view_are_shown_by_their_names_and_enter_acts() {
     assert_eq!((off.path.as_str(), off.body), ("/api/rules/4", Some(json!({"enabled": false, "version": 2}))));
     assert!(show(&mut stage, "lineup").contains("HELD BACK, too few channels: 3 of 412"));
     assert!(sent(stage.press(KeyCode::Enter)).is_empty(), "it asks first");
-    assert_eq!(one(stage.keys("y")).path, "/api/lineup/1/accept");
+    assert_eq!(one(stage.keys("y")).path, "/api/lineup/id:1/accept");
     show(&mut stage, "lineup");
     stage.keys("jj");
     assert!(sent(stage.press(KeyCode::Enter)).is_empty());

@@ -3,7 +3,9 @@
 mod canned;
 mod cli;
 mod fake;
+mod heeded;
 mod keys;
+mod meant;
 mod pty;
 mod real;
 mod stage;

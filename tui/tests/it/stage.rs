@@ -172,7 +172,7 @@ impl Stage {
             Ask::Viewers(channel) => Answer::Viewers(*channel, from_value(self.list("users")).unwrap()),
             Ask::Tested(id) => Answer::Tested(*id, self.checked.clone()),
             Ask::Aside(aside) => Answer::Aside(*aside, crate::canned::aside(aside.word())),
-            Ask::Probe(url) => Answer::Probe(from_value(fake::probe(url)).unwrap()),
+            Ask::Probe(url) => Answer::Probe(url.clone(), from_value(fake::probe(url)).unwrap()),
             Ask::LogFilter => Answer::LogFilter(from_value(json!({"filter": "info", "configured": "info"})).unwrap()),
             Ask::Detail(id) => Answer::Detail(from_value(fake::detail(&row("channels", *id)?)).unwrap()),
             Ask::Diff(_) => Answer::Diff(from_value(fake::difference()).unwrap()),
