@@ -100,7 +100,7 @@ impl<T> Paged<T> {
     /// Whether the rows are those of this filter and order; else they are shown until the others come, and no key acts on them.
     #[must_use]
     pub fn is_of(&self, q: &str, sort: &str) -> bool {
-        self.loaded && self.shown.q == q && self.shown.sort == sort
+        self.shown.q == q && self.shown.sort == sort
     }
 
     /// What to ask for, if anything is missing and nothing is under way.

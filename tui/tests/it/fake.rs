@@ -221,7 +221,7 @@ pub fn urls(name: &str) -> Value {
 /// What is found at an address; nothing at a bad one.
 pub fn probe(url: &str) -> Value {
     let ok = !url.contains("bad");
-    json!({"ok": ok, "kind": if ok { json!("playlist") } else { Value::Null }, "name": "prov-b", "bytes": 81_920, "entries": 412, "skipped": 2,
+    json!({"ok": ok, "kind": if ok { json!("playlist") } else { Value::Null }, "name": if url.contains("long") { "n".repeat(1000) } else { "prov-b".into() }, "bytes": 81_920, "entries": 412, "skipped": 2,
         "groups": [{"name": "|IT| SPORT", "channels": 37}, {"name": "World", "channels": 20}], "group_total": 12,
         "guide_urls": ["http://epg.example/guide.xml.gz"], "guide_channels": 0, "programmes": 0, "sample": ["Rai 1 HD", "Das Erste"],
         "notes": ["line 31: no address after #EXTINF"], "error": if ok { Value::Null } else { json!("404 Not Found: check the address") },

@@ -85,3 +85,10 @@ fn categories_have_any_name() {
     house.text(&["users", "add", "zoe", "--categories", "A, \"B, C\"", "--category", "News; \"Late\""]);
     assert!(house.changes()[0].contains(r#""categories":["A","B, C","News; \"Late\""]"#), "{:?}", house.changes());
 }
+
+#[test]
+fn a_long_name_is_cut_for_people() {
+    let house = house();
+    let said = house.text(&["sources", "probe", "http://prov-a.example/long"]);
+    assert!(said.contains("nnn...") && said.lines().all(|line| line.chars().count() < 100), "{said}");
+}
