@@ -205,7 +205,10 @@ pub async fn keep_ready(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
             _ = async { stopping.wait_for(|s| *s).await.is_ok() } => return,
         }
         // What comes in the meantime is one change with it.
-        tokio::time::sleep(QUIET).await;
+        tokio::select! {
+            () = tokio::time::sleep(QUIET) => {}
+            _ = async { stopping.wait_for(|s| *s).await.is_ok() } => return,
+        }
         while events.try_recv().is_ok() {}
         let catalog = app.library.catalog();
         let edition = (catalog.edition, app.guide.generation());

@@ -8,7 +8,7 @@ use super::{lists::stream_word, reading::checked};
 use crate::{
     cli::{guide_word, report},
     model::{Model, View},
-    text::{masked, printable, width},
+    text::{count, masked, printable, width},
     when,
 };
 
@@ -109,9 +109,9 @@ pub fn stream(s: &StreamRow) -> Facts {
             "buffer",
             format!("{}.{} s, {}", s.buffer_ms / 1000, s.buffer_ms % 1000 / 100, when::bytes(s.buffer_bytes)),
         ),
-        fact("out", format!("{} to {} clients", when::rate(s.out_bits_per_s), s.clients)),
+        fact("out", format!("{} to {}", when::rate(s.out_bits_per_s), count(s.clients, "client"))),
         fact("first byte", s.first_byte_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"))),
-        fact("dropped", format!("{} clients", s.dropped_clients)),
+        fact("dropped", count(s.dropped_clients, "client")),
         fact("sent", when::bytes(s.out_bytes)),
         fact("last error", s.last_error.clone().unwrap_or_else(|| "-".into())),
     ]
